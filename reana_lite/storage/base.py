@@ -1,0 +1,66 @@
+"""The door to where bytes lie: outputs of jobs and kept trees, by (key, attempt).
+
+A *place* is (key, attempt). Outputs of job attempts have attempt >= 1; attempt 0 is a kept tree (input files, uploaded
+workspaces), whose key is the digest of its content. A place is complete when its manifest is there, which is written last.
+One conformance suite (tests/contract/test_storage.py) holds for all who implement this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from reana_lite.artifact import Manifest
+from reana_lite.job import Input
+
+
+class Storage(Protocol):
+    """Where bytes lie."""
+
+    def check(self) -> None:
+        """Raises Unavailable, with the reason, unless it can be written to."""
+        ...
+
+    def keep_tree(self, source: Path, folder: str) -> Input:
+        """Keep a copy of a folder, or of one file as a tree of one; the Input places it at `folder` (virtual).
+
+        Links that leave the tree, devices and sockets raise InvalidInput; an equal tree is kept once.
+        """
+        ...
+
+    def keep_bytes(self, files: dict[str, bytes], folder: str) -> Input:
+        """Keep some files given by relative path and content as a tree; the Input places it at `folder` (virtual)."""
+        ...
+
+    def manifest(self, key: str, attempt: int) -> Manifest | None:
+        """The manifest of a complete place; None if it is not (yet) complete."""
+        ...
+
+    def open(self, key: str, attempt: int, path: str) -> BinaryIO:
+        """One artifact for reading; raises NotFound."""
+        ...
+
+    def fetch(self, key: str, attempt: int, destination: Path) -> None:
+        """Bring a whole place to a folder (made if missing) with x bits, links and empty folders; raises NotFound."""
+        ...
+
+    def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
+        """What the step has printed (stdout and stderr together) from byte `offset` on; b"" if nothing."""
+        ...
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """All places, complete or not, in no order."""
+        ...
+
+    def damage(self, key: str, attempt: int) -> list[str]:
+        """Paths whose bytes are not what the manifest says (read whole); [] if all is well; raises NotFound."""
+        ...
+
+    def size_bytes(self, key: str, attempt: int) -> int:
+        """Bytes a place takes, log and leftovers included."""
+        ...
+
+    def remove(self, key: str, attempt: int) -> None:
+        """Remove a place, manifest first; no error if it is gone."""
+        ...
