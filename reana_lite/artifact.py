@@ -73,9 +73,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as written beside the tree."""
-        return json.dumps(
-            {"version": 1, "artifacts": [a.to_list() for a in self.artifacts]}, separators=(",", ":")
-        )
+        return json.dumps({"version": 1, "artifacts": [a.to_list() for a in self.artifacts]}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
@@ -95,23 +93,17 @@ def check_path(path: str) -> str:
     """A path that may name an artifact, unchanged; raises InvalidInput if it is absolute, leaves its tree or is odd."""
     parts = path.split("/")
     if not path or "\0" in path or path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise InvalidInput(
-            f"path {path!r} is not a normalised path inside the workspace", field="path", value=path
-        )
+        raise InvalidInput(f"path {path!r} is not a normalised path inside the workspace", field="path", value=path)
     return path
 
 
 def check_link(path: str, target: str) -> str:
     """The target of a link at `path`, unchanged; raises InvalidInput if it points outside its tree."""
     if target.startswith("/") or "\0" in target:
-        raise InvalidInput(
-            f"link {path!r} points to {target!r}, outside of its folder", field="path", value=path
-        )
+        raise InvalidInput(f"link {path!r} points to {target!r}, outside of its folder", field="path", value=path)
     depth = len(path.split("/")) - 1
     for part in target.split("/"):
         depth += -1 if part == ".." else 0 if part in ("", ".") else 1
         if depth < 0:
-            raise InvalidInput(
-                f"link {path!r} points to {target!r}, outside of its folder", field="path", value=path
-            )
+            raise InvalidInput(f"link {path!r} points to {target!r}, outside of its folder", field="path", value=path)
     return target
