@@ -63,7 +63,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Digest of the tree ("sha256:..."): names, contents, x bits, links, empty folders; nothing of time or owner."""
+        """Digest of the tree ("sha256:..."): names, contents, x bits, links, empty folders."""
         text = json.dumps([a.to_list() for a in self.artifacts], separators=(",", ":"), ensure_ascii=True)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

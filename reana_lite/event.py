@@ -35,7 +35,7 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 
 
 class QuestionKind(StrEnum):
-    """`exists`: is there a file or folder (answer: bool). `glob`: which paths match (answer: sorted list of virtual paths).
+    """`exists`: is there a file or folder (bool). `glob`: which paths match (sorted list of virtual paths).
     `document`: the YAML file's value (answer: {"value": JSON} or {"error": sentence})."""
 
     EXISTS = "exists"
@@ -64,7 +64,7 @@ class InitData:
 
     `trees` are the folders brought along, by virtual path (INIT_ROOT or below it) and, as Inputs with attempt 0, by
     content; a job that names a path below one of them depends on that tree alone. `discover` and `relative` are the
-    options of the init stage's publisher. `subinits` are init folders of sub-workflows (virtual paths), by scheduled name.
+    options of the init stage's publisher. `subinits`: init folders of sub-workflows (virtual), by scheduled name.
     """
 
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class JobStarted:
 
 @dataclass(frozen=True, slots=True)
 class JobFinished:
-    """The job of `node` succeeded. `digest`: of its outputs; `reused_from`: the run that computed it, "" if this one."""
+    """The job of `node` succeeded. `digest`: of its outputs; `reused_from`: the run that computed it, or ""."""
 
     node: str
     key: str

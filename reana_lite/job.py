@@ -1,8 +1,8 @@
 """One computation as a value: what it runs, what it needs, what it is called (the job key), how it ended.
 
 Pure. The workflow language makes JobSpecs, the worker gives them keys, backends execute them.
-Paths in a JobSpec are virtual: plain strings under RUN_ROOT (folders of nodes) or INIT_ROOT (the files a run was started
-with). A backend binds them to real folders when a job starts.
+Paths in a JobSpec are virtual: plain strings under RUN_ROOT (folders of nodes) or INIT_ROOT (the files a run was
+started with). A backend binds them to real folders when a job starts.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class JobSpec:
 @dataclass(frozen=True, slots=True)
 class Input:
     """A finished folder a job reads: where it appears (`folder`, virtual), which bytes it holds (`digest` of its
-    manifest), and where they lie: the outputs of attempt `attempt` of job `key`, or, with attempt 0, the kept tree `key`."""
+    manifest), and where they lie: outputs of attempt `attempt` of job `key`; with attempt 0 the kept tree `key`."""
 
     folder: str
     key: str
@@ -127,10 +127,9 @@ class Input:
 class JobOutcome:
     """How an attempt ended.
 
-    `state` is finished, failed or stopped. `exit_code` is the step's own (negative: killed by that signal). `digest` and
-    `size_bytes` describe the outputs' manifest (also kept when the step failed). `message` is one sentence for the user.
-    Times are UTC seconds since the epoch. `reusable` is False when a step changed its inputs or when this is otherwise not
-    a pure function of the key.
+    `state` is finished, failed or stopped. `exit_code` is the step's own (negative: killed by that signal). `digest`
+    and `size_bytes` describe the outputs' manifest (also kept when the step failed). `message` is one sentence for the
+    user. Times are UTC seconds since the epoch. `reusable` is False when a step changed its inputs.
     """
 
     state: JobState
@@ -149,8 +148,8 @@ def job_key(spec: JobSpec, environment_digest: str, inputs: tuple[Input, ...], s
     """Name of a computation: 32 lower-case base32 letters of the SHA-256 over all that it depends on.
 
     Command and script with virtual paths, the environment by digest, and inputs by content and the place where they
-    appear. Resources do not count: they decide whether it ends, not with what. `salt` keeps apart what must not be shared
-    (owner, `--no-cache`, secrets).
+    appear. Resources do not count: they decide whether it ends, not with what. `salt` keeps apart what must not be
+    shared (owner, `--no-cache`, secrets).
     """
     environment = asdict(spec.environment)
     if environment_digest:

@@ -18,7 +18,7 @@ from reana_lite.job import Environment, Input, JobOutcome, JobSpec
 class StandIn:
     """A locked requirements file from which a virtual environment is built where no container engine is at hand.
 
-    It stands for `image`; `lock` is the text of the file (pip's format, with hashes), whose digest names the environment.
+    It stands for `image`; `lock` is the text of the file (pip's format, with hashes).
     """
 
     image: str

@@ -1,7 +1,7 @@
 """The door to where bytes lie: outputs of jobs and kept trees, by (key, attempt).
 
 A *place* is (key, attempt). Outputs of job attempts have attempt >= 1; attempt 0 is a kept tree (input files, uploaded
-workspaces), whose key is the digest of its content. A place is complete when its manifest is there, which is written last.
+workspaces), whose key is the digest of its content. A place is complete when its manifest is there, written last.
 One conformance suite (tests/contract/test_storage.py) holds for all who implement this.
 """
 
