@@ -1,1 +1,122 @@
-"""See the package docstring."""
+"""`recast`: the commands, in the order of the data's way. Each lives in a module that is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from reana_lite import __version__
+from reana_lite.errors import EXIT_CODE, ReanaLiteError
+
+COMMANDS = {
+    "catalogue": "reana_lite.cli.catalogue:catalogue",
+    "check": "reana_lite.cli.check:check",
+    "test": "reana_lite.cli.check:test",
+    "run": "reana_lite.cli.run:run",
+    "ls": "reana_lite.cli.runs:ls",
+    "status": "reana_lite.cli.runs:status",
+    "logs": "reana_lite.cli.runs:logs",
+    "stop": "reana_lite.cli.runs:stop",
+    "results": "reana_lite.cli.results:results",
+    "artifacts": "reana_lite.cli.results:artifacts",
+    "cache": "reana_lite.cli.cache:cache",
+    "backends": "reana_lite.cli.installation:backends",
+    "completion": "reana_lite.cli.installation:completion",
+    "version": "reana_lite.cli.installation:version",
+}
+"""Command -> where it is; the order is the order of the help page."""
+
+SUMMARIES = {
+    "catalogue": "Find, show, create and add preserved analyses.",
+    "check": "Check an analysis or workflow without running it.",
+    "test": "Run an analysis's own tests and hold the results against its references.",
+    "run": "Run an analysis for a theory.",
+    "ls": "List runs.",
+    "status": "Show how far a run is, node by node.",
+    "logs": "Show what the steps of a run printed.",
+    "stop": "Stop a run.",
+    "results": "Show the result of a run: verdict, limits, yields.",
+    "artifacts": "List the files of a run, and get them.",
+    "cache": "Show and prune the outputs kept for reuse.",
+    "backends": "Show where jobs can run here, and why not.",
+    "completion": "Print the shell code that completes `recast` commands.",
+    "version": "Show versions of the program and what it uses.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called: `recast --help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order of the data's way."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now; None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from their summaries, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in COMMANDS])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion for a command that is nearly right."""
+        if args and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="recast")
+@click.option("-v", "--verbose", count=True, help="Say more on standard error (twice: everything).")
+@click.pass_context
+def recast(ctx: click.Context, verbose: int) -> None:
+    """Run preserved LHC analyses for new theories.
+
+    \b
+    Examples:
+      recast catalogue ls
+      recast run atlas-susy-2018-22 gluino.slha
+      recast results latest
+    """
+    ctx.obj = {"verbose": verbose}
+    if verbose:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG if verbose > 1 else logging.INFO, format="%(name)s: %(message)s")
+
+
+def main(args: list[str] | None = None) -> None:
+    """The program: errors become one sentence on standard error and an exit code by class (errors.EXIT_CODE)."""
+    command: Any = recast
+    try:
+        code = command.main(args=args, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 141
+    except ReanaLiteError as error:
+        click.echo(f"recast: {error.message}", err=True)
+        code = EXIT_CODE[type(error)]
+    sys.exit(code if isinstance(code, int) else 0)

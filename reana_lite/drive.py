@@ -1,0 +1,124 @@
+"""One run in the hands of a worker: its engine, the events not yet in the log, the jobs it waits for.
+
+Turns events into the engine's commands, answers its questions from the run's workspace, and keeps what the worker has to
+write and to do. It starts no job and writes no record itself; only worker.py uses it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reana_lite.backends.base import StandIn
+from reana_lite.engine import Engine
+from reana_lite.event import (
+    Event,
+    FinishRun,
+    JobFinished,
+    Look,
+    Looked,
+    RunStarted,
+    StopJob,
+    SubmitJob,
+    from_row,
+    to_row,
+)
+from reana_lite.job import Input
+from reana_lite.storage.base import Storage
+from reana_lite.workspace import Workspace
+
+
+@dataclass(slots=True)
+class NodeRow:
+    """Where a node's job stands, as the database shows it."""
+
+    key: str
+    attempt: int
+    state: str
+    reused_from: str = ""
+
+
+@dataclass(slots=True)
+class Drive:
+    """See the module. `salt`, `stand_ins`, `strict` are the run's own options (RunStarted.options)."""
+
+    run: str
+    epoch: int
+    storage: Storage
+    host: bool = False
+    engine: Engine = field(default_factory=Engine)
+    seq: int = 0
+    fresh: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    queue: deque[SubmitJob] = field(default_factory=deque)
+    waiting: dict[str, SubmitJob] = field(default_factory=dict)
+    released: list[str] = field(default_factory=list)
+    nodes: dict[str, NodeRow] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    finish: FinishRun | None = None
+    salt: str = ""
+    stand_ins: dict[str, StandIn] = field(default_factory=dict)
+    workspace: Workspace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.workspace = Workspace(self.storage, host=self.host)
+
+    def take(self, *events: Event) -> None:
+        """Let the engine handle events, and all that follows from them at once, in order."""
+        pending = deque(events)
+        while pending:
+            event = pending.popleft()
+            self._show(event)
+            self.fresh.append(to_row(event))
+            pending.extend(self._obey(self.engine.handle(event)))
+
+    def replay(self, rows: Iterable[tuple[int, str, dict[str, Any]]]) -> None:
+        """Bring the engine to where the log left it, and take up what was under way."""
+        for seq, kind, body in rows:
+            event = from_row(kind, body)
+            self._show(event)
+            self.engine.handle(event)
+            self.seq = seq + 1
+        follow_ups = self._obey(self.engine.outstanding())
+        self.take(*follow_ups)
+
+    def written(self) -> None:
+        """The fresh events and node rows are in the database now."""
+        self.seq += len(self.fresh)
+        self.fresh.clear()
+        self.nodes.clear()
+
+    def finished_job(self, submit: SubmitJob, key: str, attempt: int, *, digest: str, reused_from: str) -> None:
+        """A node's job has succeeded, here or long ago."""
+        self.waiting.pop(submit.node, None)
+        self.nodes[submit.node] = NodeRow(key, attempt, "finished", reused_from)
+        self.workspace.place(Input(submit.job.folder, key, attempt, digest))
+        answers = self.workspace.answer(submit.questions)
+        self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from))
+
+    def _show(self, event: Event) -> None:
+        """Keep the workspace in step with what an event says about files."""
+        if isinstance(event, RunStarted):
+            for tree in event.init.trees:
+                self.workspace.place(tree)
+            self.salt = str(event.options.get("salt", ""))
+            self.stand_ins = {image: StandIn(image, lock) for image, lock in event.options.get("stand_ins", {}).items()}
+        elif isinstance(event, JobFinished):
+            folder = self.engine.folder(event.node)
+            self.workspace.place(Input(folder, event.key, event.attempt, event.digest))
+
+    def _obey(self, commands: Sequence[object]) -> list[Event]:
+        """Do what needs no backend; keep the rest. Gives the events that follow at once."""
+        follow_ups: list[Event] = []
+        for command in commands:
+            match command:
+                case SubmitJob():
+                    self.queue.append(command)
+                case Look():
+                    follow_ups.append(Looked(command.node, self.workspace.answer(command.questions)))
+                case StopJob():
+                    self.released.append(command.node)
+                case FinishRun():
+                    self.finish = command
+        return follow_ups

@@ -1,0 +1,370 @@
+"""ONE loop that drives MANY runs: backend reports -> engine -> commands; resumes after a crash.
+
+A turn takes what the backend reports, lets the engines of the runs concerned decide, writes everything that this
+decided in one transaction (events of the log, ends of jobs, beginnings of new ones), and only then tells the backend. So
+at whatever instant the process dies, the log says what was decided, and doing it again is harmless. The command line
+embeds this, a deployment runs it as a program; no rule of the language or of physics is here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from reana_lite.backends.base import Backend, Report, Say, Task
+from reana_lite.database import Database, Transaction
+from reana_lite.drive import Drive, NodeRow
+from reana_lite.errors import Conflict, ReanaLiteError
+from reana_lite.event import JobFailed, JobStarted, RunState, StopRequested, SubmitJob
+from reana_lite.job import Cause, Environment, EnvironmentKind, JobOutcome, JobState, job_key
+from reana_lite.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+LOST_LIMIT = 3
+"""How often a job that the platform lost is begun again before its node counts as failed."""
+
+LEASE_S = 20.0
+"""How long a run stays this worker's without a sign of life (seconds): the longest wait for another one to take over."""
+
+POLL_S = 0.5
+"""How often requests of other processes (stop, new runs, their jobs' ends) are looked for in the database (seconds)."""
+
+
+@dataclass(slots=True)
+class Active:
+    """An attempt that this worker has begun, or follows, and the nodes that wait for it."""
+
+    attempt: int
+    nodes: list[tuple[Drive, SubmitJob]]
+    begun: bool
+    tries: int = 1
+    started: bool = False
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn has to write and then to tell the backend."""
+
+    tasks: list[Task] = field(default_factory=list)
+    stops: list[tuple[str, int]] = field(default_factory=list)
+    ended: list[tuple[str, int, JobOutcome]] = field(default_factory=list)
+    spoiled: list[tuple[str, int]] = field(default_factory=list)
+
+
+class Worker:
+    """See the module. `say` takes lines for the user; `watch` is called with a Drive after each turn that changed it."""
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        *,
+        backend: Backend,
+        name: str,
+        say: Say = log.info,
+        watch: Callable[[Drive], None] = lambda drive: None,
+        host: bool = False,
+    ) -> None:
+        self.database = database
+        self.storage = storage
+        self.backend = backend
+        self.name = name
+        self.say = say
+        self.watch = watch
+        self.host = host
+        self.drives: dict[str, Drive] = {}
+        self._active: dict[str, Active] = {}
+        self._digests: dict[tuple[str, str], str] = {}
+        self._preparing: dict[tuple[str, str], Future[str]] = {}
+        self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        self._warned: set[tuple[str, str]] = set()
+        self._polled_at = 0.0
+        self._ended: list[Report] = []
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def drive(self, runs: Collection[str] | None = None, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Drive the runs named (None: all that are queued or abandoned, for ever) until all are over or `until` says so."""
+        wanted = set(runs) if runs is not None else None
+        while not until():
+            self._adopt(wanted)
+            if wanted is not None and not (wanted & self.drives.keys()) and not self._begun():
+                remaining = self.database.unfinished(wanted)
+                if not remaining:
+                    return
+            self.turn()
+
+    def turn(self) -> None:
+        """One turn of the loop: at most POLL_S of waiting."""
+        busy = any(drive.queue for drive in self.drives.values()) and self.backend.room() > 0
+        reports = self._ended or self.backend.wait(0.0 if busy and not self._preparing else POLL_S)
+        self._ended = []
+        turn = Turn()
+        changed: dict[str, Drive] = {}
+        with self.database.transaction() as transaction:
+            for report in reports:
+                self._take_report(report, turn, changed)
+            if time.monotonic() - self._polled_at >= POLL_S:
+                self._poll(transaction, turn, changed)
+            self._admit(transaction, turn, changed)
+            self._release(turn)
+            self._write(transaction, turn, changed)
+        self.backend.submit(turn.tasks)
+        for key, attempt in turn.stops:
+            self.backend.stop(key, attempt)
+        for drive in changed.values():
+            drive.written()
+            self.watch(drive)
+            if drive.finish is not None:
+                del self.drives[drive.run]
+
+    def close(self) -> None:
+        """Stop what runs here and give up the runs, so that another worker may take them at once."""
+        self.backend.close()
+        self._builder.shutdown(wait=False, cancel_futures=True)
+        self.database.release(self.name)
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def _adopt(self, wanted: set[str] | None) -> None:
+        """Take up runs that are queued, or whose worker is gone."""
+        if wanted is not None and not (wanted - self.drives.keys()):
+            return
+        for run, epoch in self.database.claim_runs(self.name, lease_s=LEASE_S, only=wanted):
+            drive = Drive(run, epoch, self.storage, host=self.host)
+            try:
+                drive.replay(self.database.read_events(run))
+            except ReanaLiteError as error:
+                self.database.set_run_state(run, RunState.FAILED, error=error.message)
+                self.say(f"{run}: {error.message}")
+                continue
+            self.drives[run] = drive
+        stale = self.database.stale_attempts(self.name)
+        if stale:
+            self._ended.extend(self.backend.recover(stale))
+
+    def _poll(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
+        """What other processes want or have done: stop requests, ends of jobs followed; and a sign of life of ours."""
+        self._polled_at = time.monotonic()
+        transaction.renew(self.name, lease_s=LEASE_S)
+        for run, by in transaction.stop_requests(list(self.drives)):
+            drive = self.drives[run]
+            if drive.finish is None:
+                drive.take(StopRequested(by))
+                changed[run] = drive
+        followed = [(key, active.attempt) for key, active in self._active.items() if not active.begun]
+        for key, attempt, outcome in transaction.ended(followed):
+            self._deliver(key, attempt, outcome, self._active.pop(key), turn, changed)
+        for key, attempt in transaction.stale(followed):
+            self._ended.extend(self.backend.recover([(key, attempt)]))
+
+    # -- ends of jobs --------------------------------------------------------------------------------------------
+
+    def _take_report(self, report: Report, turn: Turn, changed: dict[str, Drive]) -> None:
+        active = self._active.get(report.key)
+        if report.outcome is None:
+            if active is not None and active.attempt == report.attempt and not active.started:
+                active.started = True
+                for drive, submit in active.nodes:
+                    drive.nodes[submit.node] = NodeRow(report.key, report.attempt, "running")
+                    drive.take(JobStarted(submit.node, report.key, report.attempt))
+                    changed[drive.run] = drive
+            return
+        turn.ended.append((report.key, report.attempt, report.outcome))
+        if active is not None and active.attempt == report.attempt:
+            self._deliver(report.key, report.attempt, report.outcome, self._active.pop(report.key), turn, changed)
+
+    def _deliver(
+        self, key: str, attempt: int, outcome: JobOutcome, active: Active, turn: Turn, changed: dict[str, Drive]
+    ) -> None:
+        """Tell every node that waits for it how an attempt ended; a lost one goes back to the queue."""
+        again = outcome.cause is Cause.LOST and active.tries < LOST_LIMIT
+        for drive, submit in active.nodes:
+            changed[drive.run] = drive
+            if again:
+                drive.queue.appendleft(submit)
+                drive.lost[submit.node] = active.tries
+            elif outcome.state is JobState.FINISHED:
+                self._spoil(submit, outcome, turn)
+                drive.finished_job(submit, key, attempt, digest=outcome.digest, reused_from="")
+            else:
+                drive.waiting.pop(submit.node, None)
+                drive.nodes[submit.node] = NodeRow(key, attempt, str(outcome.state))
+                cause = str(outcome.cause or outcome.state)
+                drive.take(JobFailed(submit.node, key, attempt, cause, outcome.message, outcome.digest))
+
+    def _spoil(self, submit: SubmitJob, outcome: JobOutcome, turn: Turn) -> None:
+        """A step has written into its inputs: this run sees that, and nobody reuses them any more."""
+        folders = set(outcome.details.get("changed_inputs", ()))
+        for tree in submit.inputs:
+            if tree.folder in folders:
+                turn.spoiled.append((tree.key, tree.attempt))
+
+    # -- beginnings of jobs --------------------------------------------------------------------------------------
+
+    def _admit(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
+        """Begin jobs, fairly between runs, as long as the backend has room; what is there already is reused."""
+        room = self.backend.room()
+        while room > 0:
+            batch = self._next_jobs(room, changed)
+            if not batch:
+                return
+            claims = transaction.claim_jobs([(key, drive.run) for key, drive, _ in batch], self.name, self.backend.name)
+            for (key, drive, submit), claim in zip(batch, claims, strict=True):
+                changed[drive.run] = drive
+                if claim.outcome is not None and self._is_whole(key, claim.attempt, claim.outcome.digest):
+                    reused_from = "" if claim.first_run == drive.run else claim.first_run
+                    drive.finished_job(
+                        submit, key, claim.attempt, digest=claim.outcome.digest, reused_from=reused_from
+                    )
+                    continue
+                if claim.outcome is not None:
+                    self.say(f"kept outputs of {submit.node} are damaged: computing them again")
+                    transaction.forget_job(key, claim.attempt)
+                    drive.queue.appendleft(submit)
+                    continue
+                tries = drive.lost.pop(submit.node, 0) + 1
+                active = Active(claim.attempt, [(drive, submit)], claim.begun, tries)
+                self._active[key] = active
+                drive.waiting[submit.node] = submit
+                drive.nodes[submit.node] = NodeRow(key, claim.attempt, "queued")
+                if claim.begun:
+                    room -= 1
+                    turn.tasks.append(self._task(key, claim.attempt, drive, submit))
+
+    def _next_jobs(self, room: int, changed: dict[str, Drive]) -> list[tuple[str, Drive, SubmitJob]]:
+        """Up to `room` jobs that nobody here is executing, one run after the other; the rest of their nodes just wait."""
+        batch: list[tuple[str, Drive, SubmitJob]] = []
+        taken: set[str] = set()
+        drives = [drive for drive in self.drives.values() if drive.queue]
+        while drives and len(batch) < room:
+            for drive in list(drives):
+                submit = drive.queue.popleft() if drive.queue else None
+                if submit is None:
+                    drives.remove(drive)
+                    continue
+                digest = self._environment_digest(drive, submit, changed)
+                if digest is None:
+                    drives.remove(drive)
+                    continue
+                key = job_key(submit.job, digest, submit.inputs, drive.salt)
+                if key in taken:
+                    drive.queue.appendleft(submit)
+                    drives.remove(drive)
+                elif key in self._active:
+                    self._join(key, drive, submit)
+                    changed[drive.run] = drive
+                else:
+                    taken.add(key)
+                    batch.append((key, drive, submit))
+                if len(batch) >= room:
+                    break
+        return batch
+
+    def _join(self, key: str, drive: Drive, submit: SubmitJob) -> None:
+        active = self._active[key]
+        active.nodes.append((drive, submit))
+        drive.waiting[submit.node] = submit
+        drive.nodes[submit.node] = NodeRow(key, active.attempt, "running" if active.started else "queued")
+
+    def _task(self, key: str, attempt: int, drive: Drive, submit: SubmitJob) -> Task:
+        environment = submit.job.environment
+        digest = self._digests[self._environment_name(drive, environment)]
+        return Task(
+            key, attempt, submit.job, submit.inputs, digest, drive.stand_ins, label=f"{drive.run}{submit.node}"
+        )
+
+    def _is_whole(self, key: str, attempt: int, digest: str) -> bool:
+        """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""
+        manifest = self.storage.manifest(key, attempt)
+        return manifest is not None and manifest.digest == digest
+
+    # -- environments --------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _environment_name(drive: Drive, environment: Environment) -> tuple[str, str]:
+        stand_in = drive.stand_ins.get(environment.image)
+        return environment.image, stand_in.lock if stand_in else ""
+
+    def _environment_digest(self, drive: Drive, submit: SubmitJob, changed: dict[str, Drive]) -> str | None:
+        """Digest of a job's environment; None while it is being made ready, or if that failed (the node has failed then)."""
+        environment = submit.job.environment
+        name = self._environment_name(drive, environment)
+        if name in self._digests:
+            self._warn(drive, submit)
+            return self._digests[name]
+        future = self._preparing.get(name)
+        if future is None:
+            bare = Environment(environment.kind, environment.image)
+            future = self._builder.submit(self.backend.prepare, bare, drive.stand_ins, self.say)
+            future.add_done_callback(lambda _: self.backend.wake())
+            self._preparing[name] = future
+            if environment.kind is EnvironmentKind.PROCESS:
+                future.exception()  # plain processes need nothing: it is there at once
+        if not future.done():
+            drive.queue.appendleft(submit)
+            return None
+        del self._preparing[name]
+        error = future.exception()
+        if error is None:
+            self._digests[name] = future.result()
+            return self._environment_digest(drive, submit, changed)
+        if not isinstance(error, ReanaLiteError):
+            raise error
+        changed[drive.run] = drive
+        drive.nodes[submit.node] = NodeRow("", 0, "failed")
+        drive.take(JobFailed(submit.node, "", 0, str(Cause.IMAGE), error.message))
+        return None
+
+    def _warn(self, drive: Drive, submit: SubmitJob) -> None:
+        """Say once per run what a step asks for and this backend does not offer."""
+        if not submit.job.resources.other and not submit.job.environment.variables:
+            return
+        for phrase in self.backend.missing(submit.job):
+            if (drive.run, phrase) not in self._warned:
+                self._warned.add((drive.run, phrase))
+                self.say(f"{drive.run}: {phrase}")
+
+    # -- ends of runs --------------------------------------------------------------------------------------------
+
+    def _release(self, turn: Turn) -> None:
+        """Withdraw the interest of nodes in their jobs; the last one out stops the job."""
+        for drive in self.drives.values():
+            if not drive.released:
+                continue
+            gone, drive.released = set(drive.released), []
+            drive.queue = type(drive.queue)(s for s in drive.queue if s.node not in gone)
+            for key, active in list(self._active.items()):
+                kept = [(d, s) for d, s in active.nodes if d is not drive or s.node not in gone]
+                if len(kept) < len(active.nodes):
+                    active.nodes = kept
+                    if not kept:
+                        if active.begun:
+                            turn.stops.append((key, active.attempt))
+                        else:
+                            del self._active[key]
+
+    def _begun(self) -> bool:
+        return any(active.begun for active in self._active.values())
+
+    def _write(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
+        """One transaction for all that this turn decided."""
+        transaction.finish_jobs(turn.ended)
+        for key, attempt in turn.spoiled:
+            transaction.spoil_job(key, attempt)
+        for run, drive in list(changed.items()):
+            try:
+                transaction.append_events(run, drive.epoch, drive.seq, drive.fresh)
+            except Conflict:
+                self.say(f"{run}: another worker has taken this run over")
+                del changed[run]
+                self.drives.pop(run, None)
+                continue
+            transaction.set_nodes(run, drive.nodes)
+            transaction.set_progress(run, drive.engine.progress())
+            if drive.finish is not None:
+                transaction.set_run_state(run, drive.finish.state, error=drive.finish.error)
