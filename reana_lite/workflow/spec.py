@@ -1,13 +1,13 @@
-"""The Yadage language as frozen dataclasses, and the door by which a workflow enters.
+"""The Yadage language as frozen dataclasses.
 
-A Workflow is made from plain JSON (`Workflow.from_json`) or from documents (`load_workflow`, `read_workflow`). The plain
-JSON it was made of, defaults filled in and references expanded, is what a run freezes in its first event
-(`Workflow.to_json`). Expressions, parameters, scripts and published values stay plain JSON: their meaning belongs to
-expression.py, scheduling.py and step.py. No file is opened and nothing is evaluated here.
+A Workflow is made from plain JSON by `Workflow.from_json`, or from documents by loading.py. The plain JSON it was made
+of, defaults filled in and references expanded, is what a run freezes in its first event (`Workflow.to_json`).
+Expressions, parameters, scripts and published values stay plain JSON: their meaning belongs to expression.py,
+scheduling.py and step.py. No file is opened and nothing is evaluated here.
 
-The schema lets some shapes pass that end a run when they are used. They are kept, and said: `fault` of a scheduler is a
-sentence (empty: none), `missing` names the keys with a default that are absent, because an object reached by `$ref` gets
-no defaults (the field then holds the default nevertheless).
+The schema lets some shapes pass that end a run when they are used. They are kept, and said: `fault` is a sentence
+(empty: none), `missing` names the keys with a default that are absent because an object reached by `$ref` gets no
+defaults (the field holds the default nevertheless).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list of Json, dict of str to Json."""
@@ -183,7 +183,7 @@ class Case:
     fault: str = ""
 
 
-Body = Step | Workflow | tuple[Case, ...] | None
+Body: TypeAlias = "Step | Workflow | tuple[Case, ...] | None"
 """What a stage adds per member; None: nothing is given, which ends the run when the stage is applied."""
 
 
