@@ -1,0 +1,44 @@
+"""A preserved search as a value: what analysis.yml says.
+
+    document     YAML text -> plain value, with the line of everything in it
+    description  the value -> Analysis, or every fault of it together
+    parameter    what a user gave -> values of the declared parameters, or what is wrong with them
+    expectation  a declared test held against a result document
+
+Pure: whether the files named here exist is the catalogue's to say, and no rule of the workflow language is here.
+The format is written down in ../analysis.schema.json; GLOSSARY.md has the words.
+"""
+
+from reana_lite.analysis.description import (
+    Analysis,
+    Citation,
+    Declared,
+    Download,
+    Example,
+    Software,
+    Test,
+    TheoryNeed,
+    parse,
+)
+from reana_lite.analysis.document import Document, read_document
+from reana_lite.analysis.expectation import Expectation, Judgement, judge
+from reana_lite.analysis.parameter import Parameter, bind
+
+__all__ = [
+    "Analysis",
+    "Citation",
+    "Declared",
+    "Document",
+    "Download",
+    "Example",
+    "Expectation",
+    "Judgement",
+    "Parameter",
+    "Software",
+    "Test",
+    "TheoryNeed",
+    "bind",
+    "judge",
+    "parse",
+    "read_document",
+]
