@@ -17,6 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from reana_lite.errors import InvalidWorkflow
+from reana_lite.workflow import validation
+from reana_lite.workflow.document import Place
+
 Json = Any
 """A JSON value: None, bool, int, float, str, list of Json, dict of str to Json."""
 
@@ -263,9 +267,16 @@ class Workflow:
     plain: dict[str, Json] = field(default_factory=lambda: {"stages": []}, compare=False, repr=False)
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Json]) -> Workflow:
-        """The workflow this plain JSON declares; no defaults are filled in."""
+    def from_json(cls, plain: Mapping[str, Json], *, validate: bool = True) -> Workflow:
+        """The workflow this plain JSON declares; no defaults are filled in.
+
+        Raises InvalidWorkflow with all faults. `validate=False` is for what was validated before: a frozen workflow.
+        """
         document = copy.deepcopy(dict(plain))
+        if validate:
+            faults = validation.faults(document, lambda pointer: Place("workflow", pointer))
+            if faults:
+                raise InvalidWorkflow.of(faults)
         return _workflow(document)
 
     def to_json(self) -> dict[str, Json]:

@@ -1,0 +1,440 @@
+"""Workflow documents as text: YAML 1.1 with the place of every value, and `$ref` between documents.
+
+`Documents` reads the document a workflow starts in and, as references ask for them, others, through the `fetch` it is
+given: this module opens nothing itself. What comes out is a graph of dicts, lists and leaves in which a `Reference`
+stands where a `$ref` was written, because the language treats what is reached by a reference differently (validation.py
+fills no defaults into it). `Documents.locate` finds the place of a value by its pointer in the expanded document.
+The language's schema is not known here. loading.py calls it; initdata.py uses `parse`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import yaml
+
+from reana_lite.errors import Fault, NotFound
+
+Fetch = Callable[[str], bytes]
+"""URI (no fragment) -> the document's bytes; raises NotFound if there is none."""
+
+MAX_BYTES = 8 * 1024 * 1024
+"""Size of one document; published workflows have some kilobytes."""
+
+MAX_VALUES = 1_000_000
+"""Values of a workflow once aliases, merge keys and references are expanded; a guard against documents that explode."""
+
+_MAX_INT_BITS = 14_000  # Python refuses to write integers of more than 4300 digits
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value was written: document, JSON pointer, 1-based line; `text_line`: first line of a literal block."""
+
+    source: str
+    pointer: str
+    line: int | None = None
+    text_line: int | None = None
+
+    def fault(self, reason: str) -> Fault:
+        return Fault(self.source, self.pointer, reason, self.line)
+
+
+@dataclass(slots=True)
+class Parsed:
+    """One document as Python values; `lines`: id of a dict or list -> (it, the line of each member)."""
+
+    value: Any
+    line: int | None = None
+    lines: dict[int, tuple[Any, dict[Any, tuple[int, int | None]]]] = field(default_factory=dict)
+    warnings: tuple[Fault, ...] = ()
+
+
+class UnreadableError(Exception):
+    """Internal: the text is no usable document; carries the Fault."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+class _TooManyValuesError(Exception):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader that also notes lines, repeated keys, and refuses merge keys that explode."""
+
+    def __init__(self, stream: bytes | str) -> None:
+        super().__init__(stream)
+        self.lines: dict[int, tuple[Any, dict[Any, tuple[int, int | None]]]] = {}
+        self.repeated: list[tuple[int, str]] = []
+        self._seen: set[int] = set()
+        self._active: set[int] = set()
+        self._merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if id(node) in self._active:
+            return
+        self._active.add(id(node))
+        if id(node) not in self._seen:
+            self._seen.add(id(node))
+            self._note_repeated(node)
+        for key_node, value_node in node.value:
+            if key_node.tag != _MERGE:
+                continue
+            for source in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+                if isinstance(source, yaml.MappingNode):
+                    self.flatten_mapping(source)
+                    self._merged += len(source.value)
+                    if self._merged > MAX_VALUES:
+                        raise _TooManyValuesError
+        super().flatten_mapping(node)
+        self._active.discard(id(node))
+
+    def _note_repeated(self, node: yaml.MappingNode) -> None:
+        known: set[tuple[str, str]] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != _MERGE:
+                key = (key_node.tag, key_node.value)
+                if key in known:
+                    self.repeated.append((key_node.start_mark.line + 1, key_node.value))
+                known.add(key)
+
+    def construct_yaml_map(self, node: yaml.MappingNode) -> Generator[dict[Any, Any], None, None]:
+        data: dict[Any, Any] = {}
+        yield data
+        data.update(self.construct_mapping(node))
+        lines = {}
+        if isinstance(node, yaml.MappingNode):
+            for key_node, value_node in node.value:
+                key = self.construct_object(key_node, deep=True)
+                lines[key] = (key_node.start_mark.line + 1, _text_line(value_node))
+        self.lines[id(data)] = (data, lines)
+
+    def construct_yaml_seq(self, node: yaml.SequenceNode) -> Generator[list[Any], None, None]:
+        data: list[Any] = []
+        yield data
+        data.extend(self.construct_sequence(node))
+        lines = {index: (item.start_mark.line + 1, _text_line(item)) for index, item in enumerate(node.value)}
+        self.lines[id(data)] = (data, lines)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_yaml_seq)
+
+
+def _text_line(node: yaml.Node) -> int | None:
+    """First line of the text of a literal block (`|`), whose lines are the text's lines."""
+    return node.start_mark.line + 2 if isinstance(node, yaml.ScalarNode) and node.style == "|" else None
+
+
+def parse(text: bytes | str, source: str) -> Parsed:
+    """The YAML (or JSON) document as PyYAML's safe loader reads it; raises UnreadableError with the line."""
+    if len(text) > MAX_BYTES:
+        raise UnreadableError(Fault(source, "", f"the document has {len(text)} bytes; at most {MAX_BYTES} are read"))
+    loader: _Loader | None = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        value = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+        raise UnreadableError(Fault(source, "", f"no valid YAML: {reason}", mark.line + 1 if mark else None)) from error
+    except yaml.YAMLError as error:
+        raise UnreadableError(Fault(source, "", f"no valid YAML: {' '.join(str(error).split())}")) from error
+    except _TooManyValuesError as error:
+        raise UnreadableError(Fault(source, "", f"merge keys expand to more than {MAX_VALUES} values")) from error
+    except RecursionError as error:
+        raise UnreadableError(Fault(source, "", "the document is nested too deeply")) from error
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        # PyYAML's constructors let these through for a date such as 2024-13-01 or a tag such as !!bool 2
+        line = loader.line + 1 if loader is not None and loader.line else None
+        raise UnreadableError(Fault(source, "", f"a value does not fit its YAML type: {error}", line)) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    warnings = tuple(
+        Fault(source, "", f"key {key!r} is given twice in one mapping; the last one counts", line)
+        for line, key in loader.repeated
+    )
+    return Parsed(value, node.start_mark.line + 1 if node is not None else None, loader.lines, warnings)
+
+
+@dataclass(slots=True, eq=False)
+class Reference:
+    """Stands where `{$ref: ...}` was written. `target` is a dict of the graph once resolved; None if `reason`."""
+
+    uri: str
+    base: str
+    place: Place
+    active: bool = False
+    target: dict[Any, Any] | None = None
+    reason: str = ""
+
+
+class _UnresolvableError(Exception):
+    pass
+
+
+class Documents:
+    """All documents of one workflow, references between them, and the places of their values."""
+
+    def __init__(self, base: str, fetch: Fetch) -> None:
+        """`base`: the URI of the toplevel folder, against which the first document's references are resolved."""
+        self.base = base if base.endswith("/") else base + "/"
+        self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
+        self.root: Any = None
+        self._fetch = fetch
+        self._roots: dict[str, Any] = {}
+        self._unreadable: dict[str, str] = {}
+        self._places: dict[int, tuple[Any, Place, dict[Any, tuple[int, int | None]]]] = {}
+        self._moved: dict[tuple[int, Any], Place] = {}
+        self._values = 0
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+    def read(self, source: str) -> bool:
+        """Reads the first document into `root` and all it refers to; whether `plain` can be called.
+
+        What is wrong is in `faults` afterwards; what cannot be resolved is null in `plain`.
+        """
+        uri = urldefrag(self.base + source).url
+        place = Place(self.name(uri), "")
+        try:
+            self.root = self._read(uri, base=self.base)
+            if self._measure(self.root, place, {}, set()) <= MAX_VALUES:
+                return True
+            self.faults.append(place.fault(f"references expand to more than {MAX_VALUES} values"))
+        except _UnresolvableError as error:
+            self.faults.append(place.fault(str(error)))
+        except UnreadableError as error:
+            self.faults.append(error.fault)
+        except RecursionError:
+            self.faults.append(place.fault("the document is nested too deeply"))
+        return False
+
+    def name(self, uri: str) -> str:
+        """How a document is called in messages: relative to the toplevel where possible."""
+        return uri.removeprefix(self.base) or uri
+
+    def _read(self, uri: str, *, base: str) -> Any:
+        try:
+            text = self._fetch(uri)
+        except NotFound as error:
+            raise _UnresolvableError(f"cannot read {uri}: {error.message}") from error
+        parsed = parse(text, self.name(uri))
+        self.warnings.extend(parsed.warnings)
+        place = Place(self.name(uri), "", parsed.line)
+        try:
+            root = self._copy(parsed.value, parsed, place, base, set())
+        except _TooManyValuesError as error:
+            raise UnreadableError(place.fault(f"aliases expand to more than {MAX_VALUES} values")) from error
+        except RecursionError as error:
+            raise UnreadableError(place.fault("the document is nested too deeply")) from error
+        self._roots[_normal(base)] = root
+        return root
+
+    def _copy(self, value: Any, parsed: Parsed, place: Place, base: str, active: set[int]) -> Any:
+        """The value with References in place; containers become distinct objects with a known place.
+
+        Tuples (`!!omap`) and bytes (`!!binary`) become lists, as they do in yadage.
+        """
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise _TooManyValuesError
+        if not isinstance(value, dict | list | tuple | bytes):
+            return value
+        if id(value) in active:
+            raise UnreadableError(place.fault("an alias leads back into the value it stands in"))
+        active.add(id(value))
+        known = parsed.lines.get(id(value))
+        lines = known[1] if known else {}
+        members: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+        copies = {key: self._copy(member, parsed, _below(place, key, lines), base, active) for key, member in members}
+        active.discard(id(value))
+        result: Any = copies if isinstance(value, dict) else list(copies.values())
+        self._places[id(result)] = (result, place, lines)
+        if isinstance(value, dict) and isinstance(value.get("$ref"), str):
+            return Reference(value["$ref"], base, place)
+        return result
+
+    # -- references ----------------------------------------------------------------------------------------------------
+    def _resolve(self, reference: Reference) -> dict[Any, Any]:
+        if reference.active:
+            raise _UnresolvableError("the reference leads back to itself")
+        if reference.target is None and not reference.reason:
+            reference.active = True
+            try:
+                reference.target = self._follow(reference)
+            except _UnresolvableError as error:
+                reference.reason = str(error)
+            finally:
+                reference.active = False
+        if reference.target is None:
+            raise _UnresolvableError(reference.reason)
+        return reference.target
+
+    def _follow(self, reference: Reference) -> dict[Any, Any]:
+        uri, fragment = urldefrag(urljoin(reference.base, reference.uri))
+        key = _normal(uri)
+        if key in self._unreadable:
+            raise _UnresolvableError(self._unreadable[key])
+        if key not in self._roots:
+            self._unreadable[key] = f"{self.name(uri)} is being read"
+            try:
+                self._read(uri, base=uri)
+            except UnreadableError as error:
+                self.faults.append(error.fault)
+                self._unreadable[key] = f"{self.name(uri)} cannot be used: {error.fault.reason}"
+                raise _UnresolvableError(self._unreadable[key]) from error
+            except _UnresolvableError as error:
+                self._unreadable[key] = str(error)
+                raise
+            del self._unreadable[key]
+        node = self._roots[key]
+        parts = unquote(fragment.lstrip("/")).split("/") if fragment else []
+        for part in parts:
+            node = self._step(node, part.replace("~1", "/").replace("~0", "~"), self.name(uri))
+        if isinstance(node, Reference):
+            node = self._resolve(node)
+        if not isinstance(node, dict):
+            raise _UnresolvableError(f"points at {_kind(node)}; a $ref must point at a mapping")
+        return node
+
+    def _step(self, node: Any, part: str, name: str) -> Any:
+        if isinstance(node, Reference):
+            node = self._resolve(node)
+        if isinstance(node, dict):
+            if part not in node:
+                raise _UnresolvableError(f"{name} has no key {part!r} there{_known(node)}")
+            return node[part]
+        if isinstance(node, list):
+            try:
+                return node[int(part)]
+            except (ValueError, IndexError) as error:
+                raise _UnresolvableError(f"{name} has no item {part!r} in a list of {len(node)} there") from error
+        raise _UnresolvableError(f"{name} has {_kind(node)} where {part!r} is looked for")
+
+    def _measure(self, node: Any, place: Place, sizes: dict[int, int], active: set[int]) -> int:
+        """Number of values below, references expanded; resolves them and notes every fault on the way."""
+        if isinstance(node, Reference):
+            return self._measure_reference(node, sizes, active)
+        if not isinstance(node, dict | list):
+            reason = _not_json(node)
+            if reason:
+                self.faults.append(place.fault(reason))
+            return 1
+        if id(node) in sizes:
+            return sizes[id(node)]
+        active.add(id(node))
+        size = 1
+        members: Iterable[tuple[Any, Any]] = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, member in members:
+            below = self.place_below(node, key)
+            if not isinstance(key, str | int | float | bool | None):
+                self.faults.append(below.fault(f"{_kind(key)} cannot be a key; write text"))
+            size += self._measure(member, below, sizes, active)
+        active.discard(id(node))
+        sizes[id(node)] = size
+        return size
+
+    def _measure_reference(self, reference: Reference, sizes: dict[int, int], active: set[int]) -> int:
+        try:
+            target = self._resolve(reference)
+            if id(target) in active:
+                raise _UnresolvableError("the reference leads back to itself")
+        except _UnresolvableError as error:
+            reference.target, reference.reason = None, str(error)
+            self.faults.append(reference.place.fault(f"$ref {reference.uri!r}: {error}"))
+            return 1
+        return self._measure(target, reference.place, sizes, active)
+
+    # -- what came of it -----------------------------------------------------------------------------------------------
+    def plain(self) -> Any:
+        """The graph as plain JSON, references expanded; what cannot be expanded is null (and among the faults)."""
+
+        def expand(node: Any) -> Any:
+            return node.target if isinstance(node, Reference) else None
+
+        return json.loads(json.dumps(self.root, default=expand, skipkeys=True))
+
+    def made_of(self, new: Any, place: Place, members: dict[Any, Place] | None = None) -> None:
+        """Notes where `new`, a short form written out, and its members stand in the document."""
+        self._places[id(new)] = (new, place, {})
+        self._moved.update({(id(new), key): where for key, where in (members or {}).items()})
+
+    def place_of(self, container: Any) -> Place:
+        """The place of a dict or list of the graph."""
+        return self._places[id(container)][1]
+
+    def locate(self, pointer: str) -> Place:
+        """The place of the value at this pointer of the expanded document, or of what it would be a member of."""
+        node = self.root
+        place = node.place if isinstance(node, Reference) else self._places.get(id(node), (None, Place("", ""), {}))[1]
+        for part in pointer.split("/")[1:]:
+            if isinstance(node, Reference):
+                node = node.target
+            key: Any = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(node, list):
+                key = int(key)
+            elif isinstance(node, dict):
+                key = next((known for known in node if known == key or _json_key(known) == key), key)
+            if not isinstance(node, dict | list):
+                break
+            place = self.place_below(node, key)
+            if isinstance(node, dict) and key not in node:
+                break
+            node = node[key]
+        return place
+
+    def place_below(self, node: Any, key: Any) -> Place:
+        """The place of a member of a dict or list of the graph, or of what would be one."""
+        if (id(node), key) in self._moved:
+            return self._moved[id(node), key]
+        _, place, lines = self._places.get(id(node), (None, Place("", ""), {}))
+        return _below(place, key, lines)
+
+
+def _below(place: Place, key: Any, lines: dict[Any, tuple[int, int | None]]) -> Place:
+    line, text_line = lines.get(key, (place.line, None))
+    part = str(_json_key(key)).replace("~", "~0").replace("/", "~1")
+    return Place(place.source, f"{place.pointer}/{part}", line, text_line)
+
+
+def _normal(uri: str) -> str:
+    return urlsplit(uri).geturl()
+
+
+def _json_key(key: Any) -> Any:
+    """A key as JSON writes it: `on` becomes "true"."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else key if isinstance(key, str) else repr(key)
+
+
+def _known(node: dict[Any, Any]) -> str:
+    names = [str(key) for key in node]
+    return f"; known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else ""
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing (null)" if value is None else f"a {type(value).__name__}")
+
+
+def _not_json(value: Any) -> str:
+    """Why a leaf cannot be JSON, or ""."""
+    if isinstance(value, int) and value.bit_length() > _MAX_INT_BITS:
+        return "the number has too many digits"
+    if value is None or isinstance(value, str | int | float):
+        return ""
+    hint = "; quote it to keep it as text" if hasattr(value, "isoformat") else ""
+    return f"{_kind(value)} has no place in a workflow{hint}"
