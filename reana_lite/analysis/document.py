@@ -97,11 +97,13 @@ class _Reader:
         self.lines: dict[Path, int] = {}
         self.repeated: list[Path] = []
         self.above: list[int] = []
+        self.values = 0
 
     def read(self, node: yaml.Node, path: Path) -> Any:
         line = node.start_mark.line + 1
         self.lines.setdefault(path, line)
-        if len(self.lines) > LIMIT_VALUES:
+        self.values += 1
+        if self.values > LIMIT_VALUES:
             raise _refusal(self.source, f"holds more than {LIMIT_VALUES} values (aliases count each time)", line)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, line)
@@ -118,22 +120,26 @@ class _Reader:
             self.above.pop()
 
     def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
-        own = {id(key) for key, _ in node.value}
-        self.loader.flatten_mapping(node)
-        found: dict[str, Any] = {}
-        written: set[str] = set()
+        written: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for source in sources:
+                    value = self.read(source, path)
+                    if not isinstance(value, dict):
+                        raise _refusal(self.source, "only mappings can be merged by <<", key_node.start_mark.line + 1)
+                    merged = {**value, **merged}
+                continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise _refusal(self.source, f"{pointer(path)}: a key must be a text", key_node.start_mark.line + 1)
             key = str(key_node.value)
             here = (*path, key)
-            if id(key_node) in own:
-                if key in written:
-                    self.repeated.append(here)
-                written.add(key)
+            if key in written:
+                self.repeated.append(here)
             self.lines[here] = key_node.start_mark.line + 1
-            found[key] = self.read(value_node, here)
-        return found
+            written[key] = self.read(value_node, here)
+        return {**merged, **written}
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> Any:
         if node.tag == "tag:yaml.org,2002:timestamp":

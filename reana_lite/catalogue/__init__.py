@@ -1,0 +1,30 @@
+"""The analyses this installation can find, and what their files name elsewhere.
+
+    sources      where to look, tokens and limits: one frozen value
+    entries      folders, recast-atlas entries and index files -> what is there, by name
+    fetching     bytes behind a URI; toplevels on GitHub and GitLab; downloads with their digest
+    archive      zip files, unpacked without trusting them
+
+A place: it reads folders and the network, keeps nothing but verified downloads. Called by target.py and the commands
+of `recast catalogue`; no rule of the language is here.
+"""
+
+from reana_lite.catalogue.archive import unpack
+from reana_lite.catalogue.entries import Catalogue, Entry, EntryKind, added, load_analysis, removed
+from reana_lite.catalogue.fetching import fetch, fetcher, obtain, toplevel_uri
+from reana_lite.catalogue.sources import Sources
+
+__all__ = [
+    "Catalogue",
+    "Entry",
+    "EntryKind",
+    "Sources",
+    "added",
+    "fetch",
+    "fetcher",
+    "load_analysis",
+    "obtain",
+    "removed",
+    "toplevel_uri",
+    "unpack",
+]

@@ -1,0 +1,69 @@
+"""Where analyses and their files are looked for: search paths, mirror, tokens, limits; from the environment, once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+VARIABLE = "RECAST_ATLAS_CATALOGUE"
+"""The search path that `recast catalogue add` writes, as recast-atlas calls it; RECAST_CATALOGUE is read before it."""
+
+_SAFE = "/._-+,@="
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where to look. `search`: folders of the user, in order (a later one wins); `shipped`: those of the program.
+
+    `mirror` is a folder that already has downloads; `downloads` keeps verified ones. `schema_token` and `init_token` go
+    as PRIVATE-TOKEN to https servers of documents and of init archives. Limits in seconds and bytes.
+    """
+
+    search: tuple[Path, ...] = ()
+    shipped: Path | None = None
+    mirror: Path | None = None
+    downloads: Path = Path("~/.cache/reana-lite/downloads")
+    schema_token: str = ""
+    init_token: str = ""
+    timeout_s: float = 30.0
+    document_limit_bytes: int = 8 * 1024 * 1024
+    download_limit_bytes: int = 20 * 1024**3
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **given: object) -> Sources:
+        """As the environment says: RECAST_CATALOGUE, RECAST_ATLAS_CATALOGUE, RECAST_DATA_MIRROR, the yadage tokens."""
+        env = os.environ if environ is None else environ
+        values: dict[str, object] = {
+            "search": (*search_path(env.get("RECAST_CATALOGUE", "")), *search_path(env.get(VARIABLE, ""))),
+            "shipped": shipped(),
+            "mirror": Path(env["RECAST_DATA_MIRROR"]) if env.get("RECAST_DATA_MIRROR") else None,
+            "schema_token": env.get("YADAGE_SCHEMA_LOAD_TOKEN", ""),
+            "init_token": env.get("YADAGE_INIT_TOKEN", ""),
+        }
+        return cls(**{**values, **given})  # type: ignore[arg-type]
+
+
+def shipped() -> Path | None:
+    """The folder of the analyses that come with the program: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "_workflows", package.parent / "workflows"):
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def search_path(text: str) -> tuple[Path, ...]:
+    """The folders of a ":"-separated search path; what `written` has encoded is decoded."""
+    folders = []
+    for part in filter(None, text.split(":")):
+        plain = Path(part).expanduser()
+        folders.append(plain if "%" not in part or plain.exists() else Path(unquote(part)).expanduser())
+    return tuple(dict.fromkeys(folders))
+
+
+def written(folders: tuple[Path, ...]) -> str:
+    """A search path in one shell word that needs no quotes: blanks and the like are percent-encoded."""
+    return ":".join(quote(str(folder), safe=_SAFE) for folder in folders)
