@@ -8,26 +8,12 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from theory_samples import GLUINO
 
 from reana_lite.errors import InvalidInput
 from reana_lite.theory.reading import integer, number, plain
 from reana_lite.theory.slha import normalise, read_slha
 from reana_lite.theory.spectrum import Examination, examine
-
-GLUINO = """\
-# a simplified theory
-BLOCK SPINFO  # program
-    1   someone
-BLOCK MASS  # masses in GeV
-   1000021  2.0000E+03  # gluino
-   1000022  0.0         # lightest neutralino
-DECAY 1000021 1.0  # gluino
-    0.25  3  1000022  1  -1
-    0.25  3  1000022  2  -2
-    0.25  3  1000022  3  -3
-    0.25  3  1000022  4  -4
-DECAY 1000022 0.0
-"""
 
 
 def accept(text: str | bytes, **kwargs: object) -> Examination:
