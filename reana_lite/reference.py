@@ -145,17 +145,17 @@ class Reference:
             raise Unavailable(f"the yadage process has ended: {' '.join(last) or 'no message'}")
 
 
-def reference_python(environments: Path, say: Callable[[str], None]) -> Path:
-    """The interpreter of the environment of yadage.lock below `environments`, built if it is not there (5 s, 62 MB)."""
+def reference_python(root: Path, say: Callable[[str], None]) -> Path:
+    """The interpreter of the environment of yadage.lock below `root`, built if it is not there (5 s, 62 MB)."""
     from reana_lite.backends.environment import build_environment
 
     lock = package_files("reana_lite").joinpath("yadage.lock").read_text(encoding="utf-8")
-    return build_environment(lock, environments, say, source_packages=True) / "bin" / "python"
+    return build_environment(lock, root, say) / "bin" / "python"
 
 
-def run_reference(request: ReferenceRun, *, environments: Path, say: Callable[[str], None]) -> Snapshot:
+def run_reference(request: ReferenceRun, *, root: Path, say: Callable[[str], None]) -> Snapshot:
     """Build the environment if need be, run yadage once, give the snapshot."""
-    with Reference(reference_python(environments, say)) as reference:
+    with Reference(reference_python(root, say)) as reference:
         say("running yadage")
         return reference.run(request)
 
