@@ -1,0 +1,115 @@
+"""How the supervisor makes a step's place and starts its process: few system calls, no fork of a large process.
+
+posix_spawn (a vfork) starts `sh` in a session of its own, with the step's folder as current directory, output to its
+log, and the marker variables in its environment. Called by the supervisor only, from its main thread: it changes the
+current directory of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from reana_lite.backends import places, processes
+from reana_lite.backends.settle import Step
+
+LINE_LIMIT_BYTES = 100_000
+"""A longer command line goes through a file: the kernel takes at most 128 KiB in one argument."""
+
+_DEFAULTS = [
+    signal.Signals[name]
+    for name in ("SIGPIPE", "SIGINT", "SIGHUP", "SIGTERM", "SIGQUIT", "SIGCHLD", "SIGXFSZ")
+    if name in signal.Signals.__members__
+]
+
+
+class Spawner:
+    """Starts steps: `environ` is what they inherit."""
+
+    def __init__(self, environ: dict[str, str], instance: str) -> None:
+        self._environ = {**environ, processes.INSTANCE_VARIABLE: instance}
+        self._environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")  # or imports would write into the inputs
+        self._session: dict[str, Any] = {"setsid": True}
+
+    def make_place(self, step: Step, root: str) -> bool:
+        """Make the folders of an attempt; False if its place is there already."""
+        try:
+            os.mkdir(step.place)  # noqa: PTH102
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(step.place), exist_ok=True)  # noqa: PTH103, PTH120
+            os.mkdir(step.place)  # noqa: PTH102
+        os.mkdir(step.files)  # noqa: PTH102
+        for name, text in step.spec.get("files", {}).items():
+            _write(f"{step.place}/{name}", text)
+        return True
+
+    def start(self, step: Step) -> None:
+        """Start the process of a step; sets its pid and time of begin. Raises OSError."""
+        spec = step.spec
+        argv = spec.get("argv") or self._shell(step)
+        folder = spec.get("cwd") or step.files
+        try:
+            os.chdir(folder)
+        except OSError:
+            os.chdir(step.files)
+            folder = step.files
+        environ = {**self._environ, **spec.get("variables", {})}
+        environ[processes.JOB_VARIABLE] = f"{step.key}/{step.attempt}"
+        environ["PWD"] = folder
+        environ.pop("OLDPWD", None)
+        handle = _script(step, spec["script"]) if spec.get("script") is not None else -1
+        actions: list[tuple[Any, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0) if handle < 0 else (os.POSIX_SPAWN_DUP2, handle, 0),
+            (os.POSIX_SPAWN_OPEN, 1, f"{step.place}/{places.LOG}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+        step.begun = time.time()
+        try:
+            step.pid = self._spawn(argv, environ, actions)
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+    def helper(self, argv: list[str], output: str) -> int:
+        """Start a short command of our own; its pid."""
+        actions: list[tuple[Any, ...]] = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+            (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+        ]
+        return self._spawn(argv, self._environ, actions)
+
+    def _spawn(self, argv: list[str], environ: dict[str, str], actions: list[tuple[Any, ...]]) -> int:
+        try:
+            return os.posix_spawnp(argv[0], argv, environ, file_actions=actions, setsigdef=_DEFAULTS, **self._session)
+        except NotImplementedError:  # no setsid in this platform's posix_spawn
+            self._session = {"setpgroup": 0}
+            return self._spawn(argv, environ, actions)
+
+    def _shell(self, step: Step) -> list[str]:
+        line: str = step.spec["line"]
+        if len(line) * 4 > LINE_LIMIT_BYTES and len(line.encode(errors="surrogateescape")) > LINE_LIMIT_BYTES:
+            _write(f"{step.place}/line", line)
+            return ["/bin/sh", f"{step.place}/line"]
+        return ["/bin/sh", "-c", line]
+
+
+def _script(step: Step, text: str) -> int:
+    """An unlinked file at its beginning that holds a text: what the step reads on standard input."""
+    path = f"{step.place}/script"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.unlink(path)  # noqa: PTH108
+    content = text.encode(errors="surrogateescape")
+    while content:
+        content = content[os.write(handle, content) :]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:  # noqa: PTH123
+        stream.write(text)
