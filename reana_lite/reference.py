@@ -9,6 +9,7 @@ compares with Engine.snapshot().
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -89,6 +90,7 @@ class Reference:
     """A running reference engine. Use as a context manager: leaving it ends its process."""
 
     def __init__(self, python: Path) -> None:
+        self.python = python
         driver = package_files("reana_lite").joinpath("reference_driver.py")
         kept = ("YADAGE_", "PACKTIVITY_", "PYTHON")
         variables = {k: v for k, v in os.environ.items() if not k.startswith(kept)}
@@ -105,13 +107,20 @@ class Reference:
     def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Process id of the engine."""
+        return self._process.pid
+
     def close(self) -> None:
         """End the process; idempotent."""
         if self._process.poll() is None:
             self._process.terminate()
-        with self._process:
-            pass
-        self._errors.close()
+        try:
+            with contextlib.suppress(BrokenPipeError), self._process:
+                pass  # closes the pipes and waits
+        finally:
+            self._errors.close()
 
     def run(self, request: ReferenceRun) -> Snapshot:
         """Run it to its end and give the snapshot; raises Unavailable if the engine's process has died."""
