@@ -1,0 +1,182 @@
+"""An analysis of our own format -> Prepared: theory read, parameters bound, files and stand-ins gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from reana_lite.analysis import Analysis, Document, Example, read_document
+from reana_lite.analysis.parameter import near
+from reana_lite.backends.base import StandIn
+from reana_lite.catalogue import Sources, fetcher, load_analysis, obtain, toplevel_uri
+from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
+from reana_lite.job import INIT_ROOT
+from reana_lite.target.files import Scratch, clean, renamed
+from reana_lite.target.initdata import assigned
+from reana_lite.target.prepared import Brought, Prepared, TargetKind, TargetOptions
+from reana_lite.theory import Format, Theory, TheoryFile, read_theory
+from reana_lite.workflow.loading import read_workflow
+
+WORDS = {Format.PATCH: "patch", Format.PATCHSET: "patchset"}
+"""What analysis.yml and `theory_format` call a format, where it is not the format's own name."""
+
+_SUFFIX = {Format.SLHA: ".slha", Format.LHE: ".lhe", Format.HEPMC2: ".hepmc", Format.HEPMC3: ".hepmc"}
+
+
+def resolve_analysis(path: Path, sources: Sources, options: TargetOptions) -> Prepared:
+    """The run of an analysis (its folder or analysis.yml) that the options ask for."""
+    if options.data_options or options.workflow_options or options.toplevel:
+        given = [*options.data_options, *options.workflow_options, *filter(None, [options.toplevel])]
+        raise InvalidInput(f"{given[0]!r}: options of bare workflows do not apply to an analysis", field="options")
+    analysis = load_analysis(path)
+    folder = Path(analysis.source).parent
+    scratch = Scratch(options.scratch)
+    example = chosen_example(analysis, options.example)
+    values = analysis.bind({**example.parameters, **options.parameters}, texts=assigned(options.assignments))
+    paths = [options.folder / Path(name).expanduser() for name in options.files]
+    theory = _theory(analysis, paths or [folder / name for name in example.theory], name=_theory_name(paths, options))
+    workflow, warnings = load_checked_workflow(analysis, sources)
+    brought: list[Brought] = []
+    parameters: dict[str, Any] = dict(values)
+    for key, relative in analysis.files.items():
+        parameters[key] = _bring(brought, key, clean((folder / relative).resolve(), scratch))
+    for key, download in analysis.data.items():
+        parameters[key] = _bring(brought, key, renamed(obtain(download, sources), download.name, scratch))
+    parameters |= _theory_parameters(theory, paths or [folder / name for name in example.theory], brought, scratch)
+    return Prepared(
+        kind=TargetKind.ANALYSIS,
+        name=analysis.name,
+        workflow=workflow,
+        origin=analysis.source,
+        parameters=parameters,
+        brought=tuple(brought),
+        discover=False,
+        relative=False,
+        stand_ins=(ready := stand_ins(analysis, folder, options)),
+        options={"stand_ins": {image: one.lock for image, one in ready.items()}} if ready else {},
+        values=values,
+        results=analysis.results,
+        analysis=analysis,
+        theory=theory,
+        example=options.example,
+        warnings=(*warnings, *(theory.warnings if theory is not None else ())),
+    )
+
+
+def load_checked_workflow(analysis: Analysis, sources: Sources) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """(the analysis's workflow as plain JSON, warnings); what analysis.yml says of stages is held against it."""
+    folder = Path(analysis.source).parent.resolve()
+    uri = toplevel_uri(analysis.toplevel or ".", folder=folder)
+    loaded = read_workflow(uri, analysis.workflow, fetcher(sources))
+    plain: dict[str, Any] = loaded.workflow.to_json()
+    stages = [stage["name"] for stage in plain["stages"]]
+    document: Document | None = None
+    faults: list[Fault] = []
+    for index, result in enumerate(analysis.results):
+        if result.stage not in stages:
+            document = document or read_document(Path(analysis.source).read_bytes(), analysis.source)
+            reason = f"{analysis.workflow} has no stage {result.stage!r}{near(result.stage, stages)}"
+            faults.append(document.fault(("results", index, "stage"), reason))
+    if faults:
+        raise InvalidAnalysis.of(faults)
+    return plain, tuple(str(warning) for warning in loaded.warnings)
+
+
+def chosen_example(analysis: Analysis, name: str) -> Example:
+    """The example of that name ("": none, an empty one); raises NotFound."""
+    if not name:
+        return Example()
+    if name not in analysis.examples:
+        raise NotFound(f"{analysis.name} has no example {name!r}{near(name, analysis.examples)}", example=name)
+    return analysis.examples[name]
+
+
+def stand_ins(analysis: Analysis | None, folder: Path, options: TargetOptions) -> dict[str, StandIn]:
+    """Stand-ins by image: those of the analysis, and over them those that the user names."""
+    found: dict[str, StandIn] = {}
+    for software in analysis.environments if analysis is not None else ():
+        if software.requirements:
+            lock = (folder / software.requirements).read_text("utf-8")
+            found[software.image] = StandIn(software.image, lock)
+    for image, name in options.stand_ins.items():
+        path = options.folder / Path(name).expanduser()
+        try:
+            found[image] = StandIn(image, path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"stand-in {name!r} for {image} cannot be read: {error}", field="stand_in") from error
+    return found
+
+
+def _bring(brought: list[Brought], key: str, path: Path) -> str:
+    """Bring a file or folder along at INIT_ROOT/<key>; gives the path by which steps know it."""
+    folder = f"{INIT_ROOT}/{key}"
+    brought.append(Brought(folder, path=path))
+    return folder if path.is_dir() else f"{folder}/{path.name}"
+
+
+def _theory_name(paths: list[Path], options: TargetOptions) -> str:
+    if not paths:
+        return options.example
+    name = paths[0].name
+    return name.removesuffix(".gz").rpartition(".")[0] or name
+
+
+def _theory(analysis: Analysis, paths: list[Path], *, name: str) -> Theory | None:
+    """The theory that the files stand for, held against what the analysis takes."""
+    need = analysis.theory
+    if not paths:
+        if need is not None and need.required:
+            how = f"; or try --example {next(iter(analysis.examples))}" if analysis.examples else ""
+            formats = ", ".join(need.formats) or "a theory"
+            raise InvalidInput(f"{analysis.name} needs a theory file ({formats}){how}", field="theory")
+        return None
+    if need is None:
+        raise InvalidInput(f"{analysis.name} takes no theory file, but {paths[0]} was given", field="theory")
+    with ExitStack() as stack:
+        streams = []
+        for path in paths:
+            if not path.is_file():
+                what = "is a folder" if path.is_dir() else "does not exist"
+                raise InvalidInput(f"theory file {path} {what}", field="theory", value=str(path))
+            try:
+                streams.append((path.name, stack.enter_context(path.open("rb"))))
+            except OSError as error:
+                raise InvalidInput(f"theory file {path} cannot be read: {error.strerror}", field="theory") from error
+        theory = read_theory(name, streams)
+    for file in theory.files:
+        if need.formats and word(file) not in need.formats:
+            takes = ", ".join(need.formats)
+            raise InvalidInput(
+                f"{file.name} is {word(file)}, which {analysis.name} does not take; it takes {takes}",
+                field="theory",
+                value=file.name,
+            )
+    return theory
+
+
+def word(file: TheoryFile) -> str:
+    """What analysis.yml calls the format of a file."""
+    return WORDS.get(file.format, str(file.format))
+
+
+def _theory_parameters(
+    theory: Theory | None, paths: list[Path], brought: list[Brought], scratch: Scratch
+) -> Mapping[str, Any]:
+    """`theory`, `theory_format`, `theory_files`; the files go to INIT_ROOT/theory, theory_2, ... under plain names."""
+    found: dict[str, list[str]] = {}
+    first = ""
+    for index, file in enumerate(theory.files if theory is not None else ()):
+        folder = f"{INIT_ROOT}/theory" if index == 0 else f"{INIT_ROOT}/theory_{index + 1}"
+        name = "theory" + _SUFFIX.get(file.format, ".json")
+        if file.content is not None:
+            brought.append(Brought(folder, files={name: file.content}))
+        else:
+            with paths[index].open("rb") as stream:
+                name += ".gz" if stream.read(2) == b"\x1f\x8b" else ""
+            brought.append(Brought(folder, path=renamed(paths[index].resolve(), name, scratch)))
+        found.setdefault(word(file), []).append(f"{folder}/{name}")
+        first = first or f"{folder}/{name}"
+    format_ = word(theory.files[0]) if theory is not None and theory.files else ""
+    return {"theory": first, "theory_format": format_, "theory_files": found}

@@ -1,0 +1,268 @@
+"""A reana.yaml -> Prepared, for the workflow types yadage and serial.
+
+What REANA would upload (inputs.files, inputs.directories) is what the run gets: for yadage the part below `initdir` is
+the init folder, for serial all of it is the workspace. Called for files of this machine and for uploaded workspaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reana_lite.analysis import Declared, Document, read_document
+from reana_lite.analysis.parameter import near
+from reana_lite.catalogue import Sources, fetcher, toplevel_uri
+from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
+from reana_lite.job import INIT_ROOT
+from reana_lite.serial import Serial, read_serial
+from reana_lite.target.bare import source_of
+from reana_lite.target.files import Scratch, gathered
+from reana_lite.target.initdata import assigned, host_paths, init_data, init_file, yaml_values
+from reana_lite.target.prepared import Brought, Prepared, TargetKind, TargetOptions
+from reana_lite.target.preserved import stand_ins
+from reana_lite.workflow.loading import read_workflow
+from reana_lite.workflow.spec import Workflow
+
+_TOP = ("version", "inputs", "workflow", "outputs", "tests", "workspace")
+_INPUTS = ("files", "directories", "parameters", "options")
+_OPTIONS = {
+    "yadage": ("toplevel", "initdir", "initfiles", "accept_metadir"),
+    "serial": ("TARGET", "FROM", "CACHE"),
+}
+
+
+def resolve_reana(path: Path, sources: Sources, options: TargetOptions) -> Prepared:
+    """The run that a reana.yaml describes, with -p over its parameters."""
+    if options.example or options.data_options or (options.workflow_options and _type(path) != "serial"):
+        raise InvalidInput("a reana.yaml has its own options (inputs.options); only -p applies to it", field="options")
+    document = read_document(path.read_bytes(), str(path))
+    faults = list(_faults(document))
+    if faults:
+        raise InvalidAnalysis.of(faults)
+    value: dict[str, Any] = document.value
+    make = _serial if value["workflow"]["type"] == "serial" else _yadage
+    return make(document, path.resolve().parent, sources, options)
+
+
+def _yadage(document: Document, folder: Path, sources: Sources, options: TargetOptions) -> Prepared:
+    inputs, workflow = document.value.get("inputs") or {}, document.value["workflow"]
+    chosen = inputs.get("options") or {}
+    warnings: tuple[str, ...] = ()
+    if workflow.get("specification"):
+        plain = Workflow.from_json(workflow["specification"]).to_json()
+    else:
+        toplevel = options.toplevel or str(chosen.get("toplevel") or ".")
+        uri = toplevel_uri(toplevel, folder=folder)
+        source = _below(folder, toplevel, workflow["file"])
+        loaded = read_workflow(uri, source_of(source), fetcher(sources))
+        plain = loaded.workflow.to_json()
+        warnings = tuple(map(str, loaded.warnings))
+    initfiles = [folder / str(name) for name in chosen.get("initfiles") or ()]
+    given = {**_parameters(inputs, folder), **options.parameters, **yaml_values(assigned(options.assignments))}
+    parameters = init_data([*initfiles, *_files(options)], given)
+    tree = _workspace(document, folder, options)
+    brought: tuple[Brought, ...] = ()
+    initdir = str(chosen.get("initdir") or ".")
+    if tree is not None or initdir != ".":
+        place = (tree or folder) / initdir
+        if not place.is_dir():
+            listed = " among inputs.files and inputs.directories" if (folder / initdir).is_dir() else ""
+            raise InvalidAnalysis.of(
+                [document.fault(("inputs", "options", "initdir"), f"there is no folder {initdir!r}{listed}")]
+            )
+        brought = (Brought(INIT_ROOT, path=place),)
+    return _prepared(
+        document,
+        options,
+        plain,
+        parameters,
+        brought,
+        engine="yadage",
+        root="",
+        warnings=(*warnings, *host_paths(parameters)),
+    )
+
+
+def _serial(document: Document, folder: Path, sources: Sources, options: TargetOptions) -> Prepared:
+    inputs, workflow = document.value.get("inputs") or {}, document.value["workflow"]
+    place: tuple[str | int, ...] = ("workflow", "specification")
+    specification = workflow.get("specification")
+    origin = document
+    if not specification:
+        file = folder / workflow["file"]
+        if not file.is_file():
+            raise InvalidAnalysis.of([document.fault(("workflow", "file"), f"{workflow['file']!r} does not exist")])
+        origin, place = read_document(file.read_bytes(), str(file)), ()
+        specification = origin.value
+    declared = {**_parameters(inputs, folder), **init_data(_files(options), {})}
+    given = {**options.parameters, **yaml_values(assigned(options.assignments))}
+    for name in given:
+        if name not in declared:
+            raise InvalidInput(f"no parameter {name!r} in inputs.parameters{near(name, declared)}", field=name)
+    parameters = {**declared, **given}
+    serial, warnings = read_serial(
+        specification, parameters, fault=lambda path, reason: origin.fault((*place, *path), reason)
+    )
+    chosen = {
+        **(inputs.get("options") or {}),
+        **yaml_values(assigned(options.workflow_options, option="-w"), option="-w"),
+    }
+    for key in chosen:
+        if key not in _OPTIONS["serial"]:
+            raise InvalidInput(f"unknown option {key!r}{near(key, _OPTIONS['serial'])}", field=key, value=chosen[key])
+    serial = serial.part(first=str(chosen.get("FROM") or ""), last=str(chosen.get("TARGET") or ""))
+    tree = _workspace(document, folder, options)
+    return _prepared(
+        document,
+        options,
+        serial.to_json(),
+        parameters,
+        (Brought(INIT_ROOT, path=tree),) if tree is not None else (),
+        engine="serial",
+        root=_root(serial),
+        warnings=warnings,
+        reuse=str(chosen.get("CACHE", "on")).lower() not in ("off", "false", "no"),
+    )
+
+
+def _root(serial: Serial) -> str:
+    """Where in the run's workspace the workspace of REANA lies, with "/" at its end."""
+    return serial.folder().rpartition("/")[2] + "/"
+
+
+def _prepared(
+    document: Document,
+    options: TargetOptions,
+    workflow: dict[str, Any],
+    parameters: dict[str, Any],
+    brought: tuple[Brought, ...],
+    *,
+    engine: str,
+    root: str,
+    warnings: tuple[str, ...],
+    reuse: bool = True,
+) -> Prepared:
+    path = Path(document.source).resolve()
+    ready = stand_ins(None, path.parent, options)
+    return Prepared(
+        kind=TargetKind.REANA,
+        name=path.parent.name or "workflow",
+        workflow=workflow,
+        origin=str(path),
+        engine=engine,
+        parameters=parameters if engine == "yadage" else {},
+        brought=brought,
+        options={"stand_ins": {image: one.lock for image, one in ready.items()}} if ready else {},
+        stand_ins=ready,
+        values=parameters,
+        results=tuple(_outputs(document, root)),
+        reuse=reuse,
+        warnings=(*_remarks(document), *warnings),
+    )
+
+
+def _outputs(document: Document, root: str) -> Iterator[Declared]:
+    outputs = document.value.get("outputs") or {}
+    for name in (*(outputs.get("files") or ()), *(outputs.get("directories") or ())):
+        yield Declared(name=str(name), path=root + str(name).strip("/"))
+
+
+def _parameters(inputs: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """inputs.parameters; {input: FILE} names a file that holds them, where that exists."""
+    parameters = inputs.get("parameters") or {}
+    if (
+        set(parameters) == {"input"}
+        and isinstance(parameters["input"], str)
+        and (folder / parameters["input"]).is_file()
+    ):
+        return init_file(folder / parameters["input"])
+    return dict(parameters)
+
+
+def _files(options: TargetOptions) -> list[Path]:
+    return [options.folder / Path(name).expanduser() for name in options.files]
+
+
+def _workspace(document: Document, folder: Path, options: TargetOptions) -> Path | None:
+    inputs = document.value.get("inputs") or {}
+    names = [str(name) for key in ("files", "directories") for name in inputs.get(key) or ()]
+    scratch = Scratch(options.scratch)
+    try:
+        return gathered(folder, names, scratch, what="inputs")
+    except (NotFound, InvalidInput) as error:
+        raise InvalidAnalysis.of([document.fault(("inputs",), error.message)]) from error
+
+
+def _below(folder: Path, toplevel: str, file: str) -> str:
+    """The workflow file relative to the toplevel, also where it was written relative to the reana.yaml."""
+    local = folder / toplevel
+    if local.is_dir() and not (local / file).is_file() and (folder / file).is_file():
+        inside = (folder / file).resolve()
+        if inside.is_relative_to(local.resolve()):
+            return str(inside.relative_to(local.resolve()))
+    return file
+
+
+def _type(path: Path) -> str:
+    value = read_document(path.read_bytes(), str(path)).value
+    workflow = value.get("workflow") if isinstance(value, dict) else None
+    return str(workflow.get("type")) if isinstance(workflow, dict) else ""
+
+
+def _remarks(document: Document) -> Iterator[str]:
+    """What is read over."""
+    workflow = document.value["workflow"]
+    resources = workflow.get("resources") or {}
+    if isinstance(resources, dict):
+        for key, wanted in resources.items():
+            if wanted:
+                yield f"workflow.resources.{key}: not offered here; steps that need it will fail"
+    if document.value.get("tests"):
+        yield "tests (Gherkin files) are not run here"
+
+
+def _faults(document: Document) -> Iterator[Fault]:
+    value = document.value
+    if not isinstance(value, dict) or not isinstance(value.get("workflow"), dict):
+        yield document.fault((), "a reana.yaml has a `workflow` with a `type`")
+        return
+    for key in value:
+        if key not in _TOP:
+            yield document.fault((key,), f"unknown key {key!r}{near(str(key), _TOP)}")
+    workflow = value["workflow"]
+    kind = workflow.get("type")
+    if kind not in _OPTIONS:
+        reason = f"workflow type {kind!r} cannot be run here; right is yadage or serial"
+        yield document.fault(("workflow", "type"), reason)
+    if not workflow.get("specification") and not isinstance(workflow.get("file"), str):
+        yield document.fault(("workflow",), "either `file` or `specification` is needed")
+    inputs = value.get("inputs") or {}
+    if not isinstance(inputs, dict):
+        yield document.fault(("inputs",), "must be a mapping")
+        return
+    for key in inputs:
+        if key not in _INPUTS:
+            yield document.fault(("inputs", key), f"unknown key {key!r}{near(str(key), _INPUTS)}")
+    for place in (("inputs", "files"), ("inputs", "directories"), ("outputs", "files"), ("outputs", "directories")):
+        yield from _names(document, place)
+    for key in ("parameters", "options"):
+        if not isinstance(inputs.get(key) or {}, dict):
+            yield document.fault(("inputs", key), "must be a mapping")
+    chosen = inputs.get("options") or {}
+    if kind in _OPTIONS and isinstance(chosen, dict):
+        for key in chosen:
+            if key not in _OPTIONS[kind]:
+                reason = f"unknown option {key!r} of a {kind} workflow{near(str(key), _OPTIONS[kind])}"
+                yield document.fault(("inputs", "options", key), reason)
+
+
+def _names(document: Document, place: tuple[str, str]) -> Iterator[Fault]:
+    around = document.value.get(place[0]) or {}
+    names = around.get(place[1]) or [] if isinstance(around, dict) else None
+    if not isinstance(names, list):
+        yield document.fault(place, "must be a list of paths")
+        return
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
+            yield document.fault((*place, index), f"{name!r} must be a path inside of the workspace")
