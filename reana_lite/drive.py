@@ -7,7 +7,7 @@ write and to do. It starts no job and writes no record itself; only worker.py us
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,7 @@ class Drive:
     nodes: dict[str, NodeRow] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     finish: FinishRun | None = None
+    places: dict[str, tuple[str, int]] = field(default_factory=dict)
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
     workspace: Workspace = field(init=False)
@@ -97,6 +98,11 @@ class Drive:
         answers = self.workspace.answer(submit.questions)
         self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from))
 
+    def folders(self) -> Iterator[tuple[str, str]]:
+        """(virtual folder, real folder) of every finished node, where storage is folders of this machine."""
+        for node, (key, attempt) in self.places.items():
+            yield self.engine.folder(node), str(self.storage.folder(key, attempt))
+
     def _show(self, event: Event) -> None:
         """Keep the workspace in step with what an event says about files."""
         if isinstance(event, RunStarted):
@@ -106,6 +112,7 @@ class Drive:
             self.stand_ins = {image: StandIn(image, lock) for image, lock in event.options.get("stand_ins", {}).items()}
         elif isinstance(event, JobFinished):
             folder = self.engine.folder(event.node)
+            self.places[event.node] = (event.key, event.attempt)
             self.workspace.place(Input(folder, event.key, event.attempt, event.digest))
 
     def _obey(self, commands: Sequence[object]) -> list[Event]:
@@ -122,3 +129,13 @@ class Drive:
                 case FinishRun():
                     self.finish = command
         return follow_ups
+
+
+def replayed(run: str, rows: Iterable[tuple[int, str, dict[str, Any]]], storage: Storage) -> Drive:
+    """A run as its log tells it, for looking only: nothing that is under way is taken up."""
+    drive = Drive(run, 0, storage)
+    for _, kind, body in rows:
+        event = from_row(kind, body)
+        drive._show(event)
+        drive.engine.handle(event)
+    return drive

@@ -1,0 +1,91 @@
+"""Which backend runs here: the one that settings and a run's images ask for, or why there is none.
+
+`auto` takes plain processes wherever every image a workflow names has a stand-in (or no image is named), and a container
+engine otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reana_lite.backends.base import Backend
+from reana_lite.config import Settings
+from reana_lite.errors import Unavailable
+from reana_lite.storage.local import LocalStorage
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One backend and why it cannot be used here ("" if it can)."""
+
+    name: str
+    reason: str
+
+
+def survey(settings: Settings) -> list[Survey]:
+    """Every backend of this program, and whether it can be used here."""
+    storage = LocalStorage(settings.storage)
+    rows = []
+    for name in ("local", "container"):
+        backend = _make(name, settings=settings, storage=storage, cores=None)
+        rows.append(Survey(name, backend.unusable()))
+        backend.close()
+    return rows
+
+
+def choose(
+    name: str, started: Mapping[str, Any], *, settings: Settings, storage: LocalStorage, cores: float | None = None
+) -> Backend:
+    """The backend for a run with that first event (RunStarted as JSON); raises Unavailable if none can be used."""
+    if name == "auto":
+        stand_ins: Collection[str] = started.get("options", {}).get("stand_ins", {})
+        lacking = sorted(set(_images(started["workflow"])) - set(stand_ins))
+        name = "container" if lacking else "local"
+        if lacking:
+            backend = _make(name, settings=settings, storage=storage, cores=cores)
+            reason = backend.unusable()
+            if reason:
+                backend.close()
+                raise Unavailable(
+                    f"the steps need the image {lacking[0]!r}, but no container engine can be used here ({reason}) and "
+                    f"no stand-in is declared for it: install podman or docker, or give --stand-in {lacking[0]}=LOCKFILE"
+                )
+            return backend
+    backend = _make(name, settings=settings, storage=storage, cores=cores)
+    reason = backend.unusable()
+    if reason:
+        backend.close()
+        raise Unavailable(f"backend {name!r} cannot be used here: {reason}")
+    return backend
+
+
+def _make(name: str, *, settings: Settings, storage: LocalStorage, cores: float | None) -> Backend:
+    cpus = cores or settings.cores
+    if name == "local":
+        from reana_lite.backends.local import LocalBackend
+
+        return LocalBackend(storage, cpus=cpus, memory_bytes=settings.memory_bytes)
+    from reana_lite.backends.container import ContainerBackend
+
+    return ContainerBackend(
+        storage,
+        cpus=cpus,
+        memory_bytes=settings.memory_bytes,
+        engine=settings.container_engine,
+        flags=settings.container_flags,
+        network=settings.container_network,
+    )
+
+
+def _images(document: Any) -> Iterator[str]:
+    """Every image named anywhere in a workflow, "name:tag"."""
+    if isinstance(document, dict):
+        if document.get("environment_type") == "docker-encapsulated":
+            yield f"{document.get('image', '')}:{document.get('imagetag', 'latest')}"
+        for value in document.values():
+            yield from _images(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _images(value)

@@ -1,0 +1,170 @@
+"""`recast run`: from a target and a theory to a verdict, in one process: submit, drive, show."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reana_lite.cli.screen import Installation, open_installation, plain, print_json
+from reana_lite.errors import Conflict, InvalidInput
+
+if TYPE_CHECKING:
+    from reana_lite.database import RunRecord
+    from reana_lite.target import Prepared
+
+EXIT_FAILED = 1
+"""Exit code of a run that ended other than finished."""
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.argument("files", nargs=-1)
+@click.option("-p", "--parameter", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter; VALUE is YAML.")
+@click.option("--name", "--tag", default="", help="Name of the run (default: that of the target).")
+@click.option("--example", default="", help="Use this example of the analysis as theory and parameters.")
+@click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs run (default: auto).")
+@click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine).")
+@click.option("--no-cache", is_flag=True, help="Use no kept outputs of other runs.")
+@click.option("--resume", metavar="RUN", help="Go on with an interrupted run, or try a failed one again.")
+@click.option("--engine", type=click.Choice(["reana-lite", "yadage"]), default="reana-lite", help="yadage: the reference.")
+@click.option("-d", "--dataopt", "data_options", multiple=True, metavar="KEY=VALUE", help="Yadage's data options.")
+@click.option("-w", "--wflowopt", "workflow_options", multiple=True, metavar="KEY=VALUE", help="Yadage's workflow options.")
+@click.option("-t", "--toplevel", default="", help="Where references of a workflow file start.")
+@click.option("--stand-in", "stand_ins", multiple=True, metavar="IMAGE=LOCKFILE", help="Requirements in place of an image.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: {run, state, workspace, nodes}.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def run(target: str | None, files: tuple[str, ...], **options: Any) -> None:
+    """Run TARGET for a theory (FILES) and wait for the result.
+
+    TARGET is a name of the catalogue, the folder of an analysis, a Yadage workflow file, a reana.yaml or a recast.yml.
+    FILES are the files that stand for the theory (SLHA, LHE, HepMC, ...), or the init files of a workflow.
+
+    \b
+    Examples:
+      recast run atlas-susy-2018-22 gluino.slha
+      recast run atlas-susy-2018-22 gluino.slha -p n_events=20000 --name mygluino
+      recast run workflow.yml inputs.yml -p nevents=100
+      recast run --resume latest
+    """
+    if options["engine"] == "yadage":
+        from reana_lite.cli.reference import run_reference
+
+        run_reference(target, files, options)
+        return
+    installation = open_installation()
+    if (target is None) == (options["resume"] is None):
+        raise InvalidInput("give a TARGET to run, or --resume RUN to go on with one", field="target")
+    if options["resume"]:
+        run_id = resume(installation, options["resume"], options)
+    else:
+        run_id = begin(installation, str(target), files, options)
+    record = execute(installation, run_id, options)
+    report(installation, record, as_json=options["as_json"])
+    if record.state != "finished":
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+def begin(installation: Installation, target: str, files: tuple[str, ...], options: dict[str, Any]) -> str:
+    """Resolve and submit; gives the run's id."""
+    from reana_lite.submission import submit
+    from reana_lite.target import TargetOptions, resolve
+
+    stand_ins = {}
+    for text in options["stand_ins"]:
+        image, sign, lock = text.partition("=")
+        if not sign:
+            raise InvalidInput(f"--stand-in {text!r} is not IMAGE=LOCKFILE", field="stand-in", value=text)
+        stand_ins[image] = lock
+    with tempfile.TemporaryDirectory(prefix="recast-") as scratch:
+        asked = TargetOptions(
+            files=files,
+            assignments=options["assignments"],
+            data_options=options["data_options"],
+            workflow_options=options["workflow_options"],
+            toplevel=options["toplevel"],
+            example=options["example"],
+            stand_ins=stand_ins,
+            folder=Path.cwd(),
+            scratch=Path(scratch),
+        )
+        prepared = resolve(target, settings=installation.settings, options=asked)
+        warn(prepared, quiet=options["quiet"])
+        return submit(
+            prepared,
+            database=installation.database,
+            storage=installation.storage,
+            owner=installation.settings.user,
+            name=options["name"],
+            reuse=not options["no_cache"],
+        )
+
+
+def warn(prepared: Prepared, *, quiet: bool) -> None:
+    """What the user should know before anything runs."""
+    for warning in () if quiet else prepared.warnings:
+        click.echo(f"warning: {plain(warning)}", err=True)
+
+
+def resume(installation: Installation, name: str, options: dict[str, Any]) -> str:
+    """The run to go on with: the same one if it is not over, else a new one of the same request that names the old."""
+    from reana_lite.submission import restart
+
+    record = installation.database.get_run(name, owner=installation.settings.user)
+    if record.state in ("created", "queued", "running"):
+        return record.id
+    if record.state == "finished":
+        raise Conflict(f"run {record.id} is finished: there is nothing to go on with", run=record.id)
+    return restart(record.id, database=installation.database, owner=installation.settings.user)
+
+
+def execute(installation: Installation, run_id: str, options: dict[str, Any]) -> RunRecord:
+    """Drive the run in this process until it is over."""
+    from reana_lite.backends.choice import choose
+    from reana_lite.cli.progress import Progress
+    from reana_lite.harvest import harvest
+    from reana_lite.worker import Worker
+
+    settings = installation.settings
+    first = installation.database.read_events(run_id)[0]
+    backend = choose(options["backend"] or settings.backend, first[2], settings=settings, storage=installation.storage,
+                     cores=options["cores"])  # fmt: skip
+    with Progress(quiet=options["quiet"]) as progress:
+        worker = Worker(
+            installation.database, installation.storage, backend=backend, say=progress.say, watch=progress.watch, host=True
+        )
+        try:
+            worker.drive([run_id])
+        except KeyboardInterrupt:
+            click.echo(f"interrupted; go on with: recast run --resume {run_id}", err=True)
+            raise
+        finally:
+            worker.close()
+    harvest(run_id, database=installation.database, storage=installation.storage)
+    return installation.database.get_run(run_id)
+
+
+def report(installation: Installation, record: RunRecord, *, as_json: bool) -> None:
+    """What came out, in a few lines or as one JSON document."""
+    from reana_lite.harvest import show_folder
+
+    folder = show_folder(record.id, settings=installation.settings, database=installation.database,
+                         storage=installation.storage)  # fmt: skip
+    counts = {"total": record.total, "finished": record.finished, "reused": record.reused, "failed": record.failed}
+    if as_json:
+        print_json({"run": record.id, "name": record.full_name, "state": str(record.state), "error": record.error,
+                    "workspace": str(folder), "nodes": counts})  # fmt: skip
+        return
+    from reana_lite.cli.results import summary
+
+    click.echo(f"run {record.id} ({plain(record.full_name)}) {record.state}: "
+               f"{record.reused} of {record.total} steps reused, {record.failed} failed")  # fmt: skip
+    if record.state != "finished":
+        from reana_lite.cli.runs import explain
+
+        explain(installation, record)
+    else:
+        summary(installation, record)
+    click.echo(f"files: {folder}")

@@ -1,0 +1,139 @@
+"""What a run declares to give, read from its files when it is over, and the folder that shows them to people.
+
+`harvest` makes the result document (result.py) out of the artifact that the analysis's last step wrote, with what only
+the installation knows: the theory, the run, the provenance. `show_folder` lays out the run's workspace as links.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reana_lite import __version__
+from reana_lite.database import Database, RunRecord
+from reana_lite.drive import Drive
+from reana_lite.errors import NotFound, ReanaLiteError
+from reana_lite.job import RUN_ROOT
+
+RESULT_LIMIT_BYTES = 20_000_000
+"""Largest result document an analysis may write (bytes)."""
+
+
+def harvest(drive: Drive, record: RunRecord, database: Database) -> list[str]:
+    """Save what a finished run declares; gives a sentence for each thing that could not be read."""
+    declared: dict[str, Any] = {}
+    problems: list[str] = []
+    for entry in record.request.get("results", []):
+        name = entry["name"]
+        try:
+            value = declared_value(drive, entry)
+        except NotFound as error:
+            problems.append(f"declared result {name!r}: {error.message}")
+            continue
+        declared[name] = {"kind": entry["kind"], "media_type": entry["media_type"], "value": shown(value)}
+        if entry["kind"] == "result":
+            try:
+                document = _result(drive, record, value, database)
+            except ReanaLiteError as error:
+                problems.append(f"declared result {name!r}: {error.message}")
+                continue
+            database.save_result(record.id, "result", document)
+    database.save_result(record.id, "declared", declared)
+    return problems
+
+
+def declared_value(drive: Drive, entry: Mapping[str, Any]) -> Any:
+    """The output a declaration names: of the one node of a stage, or the list over its nodes; or the path it names."""
+    if entry.get("path"):
+        return f"{RUN_ROOT}/{entry['path']}"
+    outputs = drive.engine.outputs(entry["stage"])
+    if not outputs:
+        raise NotFound(f"stage {entry['stage']!r} made nothing")
+    values = [output.get(entry["output"]) if isinstance(output, dict) else None for output in outputs]
+    if all(value is None for value in values):
+        raise NotFound(f"stage {entry['stage']!r} has no output {entry['output']!r}")
+    return values[0] if len(values) == 1 else values
+
+
+def shown(value: Any) -> Any:
+    """A value with virtual paths relative to the workspace."""
+    if isinstance(value, str):
+        return value[len(RUN_ROOT) + 1 :] if value.startswith(RUN_ROOT + "/") else value
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if isinstance(value, dict):
+        return {key: shown(item) for key, item in value.items()}
+    return value
+
+
+def _result(drive: Drive, record: RunRecord, path: Any, database: Database) -> dict[str, Any]:
+    from reana_lite import result
+
+    if isinstance(path, list) and len(path) == 1:
+        path = path[0]
+    if not isinstance(path, str):
+        raise NotFound(f"the result is not one file but {type(path).__name__}")
+    with drive.workspace.open(path) as stream:
+        content = stream.read(RESULT_LIMIT_BYTES + 1)
+    if len(content) > RESULT_LIMIT_BYTES:
+        raise NotFound(f"{shown(path)} is larger than {RESULT_LIMIT_BYTES} bytes")
+    return result.assemble(
+        content,
+        analysis=record.request["analysis"],
+        theory=record.request["theory"] or {"name": "", "parameters": {}},
+        run=record.id,
+        provenance=provenance(drive, record, database),
+        source=shown(path),
+    )
+
+
+def provenance(drive: Drive, record: RunRecord, database: Database) -> dict[str, Any]:
+    """Where a result comes from: versions, digests, environments, what was reused, parameters."""
+    jobs = database.jobs_of(record.id)
+    return {
+        "reana_lite": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "target": record.request["target"],
+        "parameters": record.request["parameters"],
+        "inputs": {tree.folder.rpartition("/")[2]: tree.digest for tree in drive.engine.init.trees},
+        "environments": sorted({job.environment for job in jobs if job.environment}),
+        "backends": sorted({job.backend for job in jobs if job.backend}),
+        "jobs": [
+            {"node": job.node, "key": job.key, "attempt": job.attempt, "digest": job.digest,
+             "reused_from": job.reused_from or None}
+            for job in jobs
+        ],
+        "reused": record.reused,
+        "total": record.total,
+    }  # fmt: skip
+
+
+def show_folder(drive: Drive, *, runs: Path) -> Path:
+    """A folder `runs`/<run> that shows the workspace: a link per node to where its files lie. Made anew each time."""
+    folder = runs / drive.run
+    fresh = runs / f".{drive.run}.{os.getpid()}"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for virtual, real in drive.folders():
+        link = fresh / virtual[len(RUN_ROOT) + 1 :]
+        if link.is_symlink() or link.exists():
+            continue
+        try:
+            link.symlink_to(real)
+        except FileNotFoundError:
+            link.parent.mkdir(parents=True)
+            link.symlink_to(real)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    return folder
+
+
+def result_json(document: Mapping[str, Any]) -> str:
+    """A result document as it is shown."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,38 @@
+"""Makes room: removes kept outputs that nobody needs any more, records first, so that nothing names what is gone.
+
+Never taken: what an unfinished run names or a worker is executing; by default, what a finished run names either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reana_lite.database import Database
+from reana_lite.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """One place that went, and what it took (bytes)."""
+
+    key: str
+    attempt: int
+    size_bytes: int
+
+
+def prune(
+    database: Database, storage: Storage, *, before: float, keep_runs: bool = True, dry_run: bool = False
+) -> list[Pruned]:
+    """Remove outputs made before that moment (UTC seconds) and places without a record; gives what went."""
+    named = database.places_of_runs(unfinished_only=not keep_runs)
+    recent = {(job.key, job.attempt) for job in database.kept_jobs() if job.ended_at >= before}
+    gone: list[Pruned] = []
+    for key, attempt in list(storage.places()):
+        if attempt == 0 or (key, attempt) in named or (key, attempt) in recent:
+            continue
+        if not dry_run and not database.forget_job(key, attempt):
+            continue
+        gone.append(Pruned(key, attempt, storage.size_bytes(key, attempt)))
+        if not dry_run:
+            storage.remove(key, attempt)
+    return gone

@@ -1,0 +1,68 @@
+"""A Prepared target becomes a run: its files are kept, its first event is written, it is queued for a worker.
+
+One way in for the command line and the server. Nothing is executed here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+
+from reana_lite.database import Database
+from reana_lite.engine import ENGINE_VERSION
+from reana_lite.event import RunStarted, to_row
+from reana_lite.storage.base import Storage
+from reana_lite.target import Prepared
+
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+def new_run_id() -> str:
+    """Eight letters and digits that are hard to misread (no l, o, 0, 1), the first a letter."""
+    return secrets.choice(_LETTERS[:24]) + "".join(secrets.choice(_LETTERS) for _ in range(7))
+
+
+def submit(
+    prepared: Prepared,
+    *,
+    database: Database,
+    storage: Storage,
+    owner: str,
+    name: str = "",
+    reuse: bool = True,
+    parent: str = "",
+) -> str:
+    """Keep the files of a prepared target and queue a run of it; gives the run's id.
+
+    `name` (default: that of the target) gets a number of its own per owner, as in `name.3`. With `reuse` False nothing
+    of other runs is used, and nobody uses this run's. `parent` is the run that this one restarts.
+    """
+    run = new_run_id()
+    init = prepared.keep(storage)
+    options = {**prepared.options, "engine": prepared.engine}
+    if not (reuse and prepared.reuse):
+        options["salt"] = run
+    started = RunStarted(prepared.workflow, init, ENGINE_VERSION, options)
+    theory = prepared.theory
+    request = {
+        "target": prepared.origin,
+        "kind": str(prepared.kind),
+        "analysis": prepared.name,
+        "parameters": dict(prepared.values),
+        "results": [asdict(declared) for declared in prepared.results],
+        "theory": theory.summary() if theory is not None else None,
+        "example": prepared.example,
+        "warnings": list(prepared.warnings),
+        "reuse": "salt" not in options,
+    }
+    database.create_run(
+        run=run,
+        name=name or prepared.name.rpartition("/")[2],
+        owner=owner,
+        analysis=prepared.name,
+        theory=theory.name if theory is not None else "",
+        request=request,
+        parent=parent,
+        first_event=to_row(started),
+    )
+    return run
