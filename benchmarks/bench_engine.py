@@ -16,18 +16,30 @@ import time
 import tracemalloc
 from collections import deque
 
-import yaml
 from bench_scatter import WORKFLOW
 
 from reana_lite.engine import ENGINE_VERSION, Engine
-from reana_lite.event import Event, FinishRun, InitData, JobFinished, JobStarted, Look, Looked, RunStarted, SubmitJob
+from reana_lite.event import (
+    Event,
+    FinishRun,
+    InitData,
+    JobFinished,
+    JobStarted,
+    Look,
+    Looked,
+    RunStarted,
+    RunState,
+    SubmitJob,
+)
+from reana_lite.workflow.loading import load_workflow
 
 
 def play(steps: int) -> tuple[Engine, list[Event], float]:
     """A whole run in which every job succeeds at once: the engine, the event log, wall seconds in the engine."""
     init = InitData(parameters={"numbers": list(range(steps))}, discover=False, relative=False)
     log: list[Event] = []
-    pending: deque[Event] = deque([RunStarted(yaml.safe_load(WORKFLOW), init, ENGINE_VERSION)])
+    workflow = load_workflow("file:///", "flow.yml", lambda _: WORKFLOW.encode())
+    pending: deque[Event] = deque([RunStarted(workflow.to_json(), init, ENGINE_VERSION)])
     engine, seconds, finished = Engine(), 0.0, False
     while pending:
         event = pending.popleft()
@@ -45,8 +57,8 @@ def play(steps: int) -> tuple[Engine, list[Event], float]:
                 case Look():
                     pending.append(Looked(command.node, {str(question): False for question in command.questions}))
                 case FinishRun():
-                    finished = True
-    assert finished, "the run has not come to its end"
+                    finished = command.state is RunState.FINISHED
+    assert finished, f"the run of {steps} steps has not finished"
     return engine, log, seconds
 
 

@@ -29,7 +29,8 @@ from typing import Any
 import yaml
 from compare import compare
 
-from reana_lite.backends.base import Backend
+from reana_lite.backends.choice import choose
+from reana_lite.config import Settings
 from reana_lite.database import Database
 from reana_lite.drive import Drive
 from reana_lite.engine import Engine
@@ -76,43 +77,47 @@ class Folders:
 
 def run_case(case_dir: Path, *, keep: Path | None = None) -> Document:
     """What this engine makes of a case; the form of expected.json."""
-    settings = yaml.safe_load((case_dir / "case.yml").read_text(encoding="utf-8")) or {}
-    base = Path(tempfile.mkdtemp(prefix="case-", dir=keep)).resolve()
-    folders = Folders(base)
+    case = yaml.safe_load((case_dir / "case.yml").read_text(encoding="utf-8")) or {}
+    folders = Folders(Path(tempfile.mkdtemp(prefix="case-", dir=keep)).resolve())
     try:
         shutil.copytree(case_dir, folders.case, ignore=shutil.ignore_patterns("expected.json"), symlinks=True)
         folders.current.mkdir()
-        runs = settings.get("runs") or [settings.get("run") or {}]
-        container = "container" in (settings.get("requires") or [])
-        results = [run_once(run, folders, settings, container=container) for run in runs]
+        with Installation(folders.home, container="container" in (case.get("requires") or [])) as installation:
+            results = [
+                run_once(run, folders, case, installation) for run in case.get("runs") or [case.get("run") or {}]
+            ]
         document: Document = {"format": 1, "case": case_dir.name, **results[-1]}
         if len(results) > 1:
             document["earlier_runs"] = results[:-1]
-        for pattern in settings.get("undetermined") or []:
+        for pattern in case.get("undetermined") or []:
             blot(document, pattern.split("."))
         return document
     finally:
         if keep is None:
-            shutil.rmtree(base, ignore_errors=True)
+            shutil.rmtree(folders.base, ignore_errors=True)
 
 
-def run_once(run: Document, folders: Folders, settings: Document, *, container: bool) -> Document:
+def run_once(run: Document, folders: Folders, case: Document, installation: Installation) -> Document:
     """One run of a case."""
     run = fill(run, {"$CASE": str(folders.case), "$WORKDIR": str(folders.work), "$CWD": str(folders.current)})
     if run.get("before"):
         variables = {**os.environ, "CASE": str(folders.case), "WORKDIR": str(folders.work)}
         subprocess.run(["sh", "-ec", run["before"]], cwd=folders.current, env=variables, check=True)
-    tokens = Tokens(folders.pairs())
     with environment(run.get("env") or {}):
         try:
-            prepared = prepare(run, folders)
+            prepared = prepare(run, folders, installation.settings)
+            ended = installation.run(prepared)
         except ReanaLiteError as error:
             status = "invalid" if isinstance(error, InvalidAnalysis) else "usage"
-            return {**failure(status, error, tokens), "files": files(folders, settings)}
-        return execute(prepared, folders, settings, container=container)
+            return {**failure(status, error, Tokens(folders.pairs())), "files": files(folders, case)}
+    if ended.finish is None:
+        document: Document = {"status": "hang", "exit_code": None, "error": {"class": "timeout", "message": ""}}
+    else:
+        document = describe(ended, prepared, folders, installation.storage)
+    return {**document, "files": files(folders, case)}
 
 
-def prepare(run: Document, folders: Folders) -> Prepared:
+def prepare(run: Document, folders: Folders, settings: Settings) -> Prepared:
     """case.yml -> the project's own way in."""
     toplevel = str(folders.case / run.get("toplevel", "."))
     standard = ["inputs.yml"] if (folders.case / "inputs.yml").exists() else []
@@ -129,8 +134,9 @@ def prepare(run: Document, folders: Folders) -> Prepared:
     scratch = folders.base / "scratch"
     scratch.mkdir(exist_ok=True)
     return resolve(
-        str(Path(toplevel) / run.get("workflow", "workflow.yml")),
-        TargetOptions(
+        run.get("workflow", "workflow.yml"),
+        sources=settings.sources(),
+        options=TargetOptions(
             files=tuple(initial),
             assignments=tuple(assignments),
             data_options=tuple(f"{key}={typed(value)}" for key, value in data.items()),
@@ -156,41 +162,36 @@ class Installation:
 
     def __init__(self, home: Path, *, container: bool = False) -> None:
         home.mkdir(exist_ok=True)
-        self.storage = LocalStorage(home / "storage")
+        with environment({"RECAST_HOME": str(home)}):
+            self.settings = Settings.from_environment()
+        self.storage = LocalStorage(self.settings.storage)
         self.storage.check()
-        self.database = open_database(home)
+        self.database = Database(self.settings.database)
+        self._backend = "container" if container else "local"
         self._last: dict[str, Drive] = {}
-        self._worker = Worker(
-            self.database, self.storage, backend=make_backend(self.storage, container=container), name="conformance",
-            watch=lambda drive: self._last.__setitem__(drive.run, drive), host=True,
-        )  # fmt: skip
 
     def __enter__(self) -> Installation:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._worker.close()
         self.database.close()
 
     def run(self, prepared: Prepared, *, limit_s: float = LIMIT_S) -> Ended:
         """Submit it and drive it to its end."""
         run = submit(prepared, database=self.database, storage=self.storage, owner="conformance")
+        first = self.database.read_events(run)[0]
+        worker = Worker(
+            self.database, self.storage, watch=lambda drive: self._last.__setitem__(drive.run, drive), host=True,
+            backend=choose(self._backend, first[2], settings=self.settings, storage=self.storage),
+        )  # fmt: skip
         give_up_at = time.monotonic() + limit_s
-        self._worker.drive([run], until=lambda: time.monotonic() > give_up_at)
+        try:
+            worker.drive([run], until=lambda: time.monotonic() > give_up_at)
+        finally:
+            worker.close()
         events = tuple(from_row(kind, body) for _, kind, body in self.database.read_events(run))
         drive = self._last.pop(run)
         return Ended(drive.engine, drive.finish, events)
-
-
-def execute(prepared: Prepared, folders: Folders, settings: Document, *, container: bool) -> Document:
-    """Drive the run to its end with real places and describe it."""
-    with Installation(folders.home, container=container) as installation:
-        ended = installation.run(prepared)
-        if ended.finish is None:
-            document: Document = {"status": "hang", "exit_code": None, "error": {"class": "timeout", "message": ""}}
-        else:
-            document = describe(ended, prepared, folders, installation.storage)
-    return {**document, "files": files(folders, settings)}
 
 
 def describe(ended: Ended, prepared: Prepared, folders: Folders, storage: LocalStorage) -> Document:
@@ -246,21 +247,10 @@ def init_pairs(prepared: Prepared, folders: Folders) -> list[tuple[str, str]]:
     return pairs
 
 
-def make_backend(storage: LocalStorage, *, container: bool) -> Backend:
-    """The real local backend, or the container backend."""
-    if container:
-        from reana_lite.backends.container import ContainerBackend
-
-        return ContainerBackend(storage)
-    from reana_lite.backends.local import LocalBackend
-
-    return LocalBackend(storage)
-
-
-def files(folders: Folders, settings: Document) -> dict[str, Any]:
+def files(folders: Folders, case: Document) -> dict[str, Any]:
     """Everything in the work directory."""
     found = list_files(folders.work, Tokens(folders.pairs()))
-    for pattern in settings.get("volatile_files") or []:
+    for pattern in case.get("volatile_files") or []:
         for path in fnmatch.filter(found, pattern):
             found[path] = {"volatile": True}
     return found

@@ -83,7 +83,7 @@ def differences(example: Case, installation: Installation, reference: Reference)
             )
         )  # fmt: skip
         try:
-            prepared = prepare({"dataopts": data_options}, ours)
+            prepared = prepare({"dataopts": data_options}, ours, installation.settings)
         except ReanaLiteError as error:
             actual = {"status": "invalid", "error": {"class": type(error).__name__, "message": error.message}}
         else:
