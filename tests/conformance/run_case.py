@@ -28,9 +28,9 @@ from typing import Any
 
 import yaml
 from compare import compare
+from reana_lite.config import Settings
 
 from reana_lite.backends.choice import choose
-from reana_lite.config import Settings
 from reana_lite.database import Database
 from reana_lite.drive import Drive
 from reana_lite.engine import Engine

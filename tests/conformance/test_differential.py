@@ -77,11 +77,21 @@ def differences(example: Case, installation: Installation, reference: Reference)
         theirs.base.mkdir()
         expected = reference.run(
             ReferenceRun(
-                "workflow.yml", str(ours.case), theirs.work, init_data=example.init_data, data_options=data_options,
-                backend="multiproc:2", limit_s=LIMIT_S, quick=True,
-                tokens=[(str(theirs.work), "$WORKDIR"), (data_options["initdir"], "$CASE/in"), (str(ours.case), "$CASE")],
+                workflow="workflow.yml",
+                toplevel=str(ours.case),
+                workdir=theirs.work,
+                init_data=example.init_data,
+                data_options=data_options,
+                backend="multiproc:2",
+                limit_s=LIMIT_S,
+                tokens=[
+                    (str(theirs.work), "$WORKDIR"),
+                    (data_options["initdir"], "$CASE/in"),
+                    (str(ours.case), "$CASE"),
+                ],
+                quick=True,
             )
-        )  # fmt: skip
+        )
         try:
             prepared = prepare({"dataopts": data_options}, ours, installation.settings)
         except ReanaLiteError as error:

@@ -41,9 +41,15 @@ def request_of(name: str, place: Path, *, quick: bool) -> ReferenceRun:
     tokens = [(work, "$WORKDIR"), (f"{work}/init", "$WORKDIR/init"), (str(CASES / name), "$CASE")]
     tokens += [(value, value.replace(str(CASES / name), "$CASE")) for value in options.values()]
     return ReferenceRun(
-        "workflow.yml", str(CASES / name), place / "wd", init_data=data, data_options=options, tokens=tokens, quick=quick,
+        workflow="workflow.yml",
+        toplevel=str(CASES / name),
+        workdir=place / "wd",
+        init_data=data,
+        data_options=options,
+        tokens=tokens,
+        quick=quick,
         limit_s=120,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.slow
