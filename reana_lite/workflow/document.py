@@ -4,168 +4,22 @@
 given: this module opens nothing itself. What comes out is a graph of dicts, lists and leaves in which a `Reference`
 stands where a `$ref` was written, because the language treats what is reached by a reference differently (validation.py
 fills no defaults into it). `Documents.locate` finds the place of a value by its pointer in the expanded document.
-The language's schema is not known here. loading.py calls it; initdata.py uses `parse`.
+The language's schema is not known here: loading.py calls it, and validation.py changes the graph.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
-import yaml
-
 from reana_lite.errors import Fault, NotFound
+from reana_lite.workflow.yaml_text import MAX_VALUES, Lines, Parsed, Place, TooManyValuesError, UnreadableError, parse
 
 Fetch = Callable[[str], bytes]
 """URI (no fragment) -> the document's bytes; raises NotFound if there is none."""
-
-MAX_BYTES = 8 * 1024 * 1024
-"""Size of one document; published workflows have some kilobytes."""
-
-MAX_VALUES = 1_000_000
-"""Values of a workflow once aliases, merge keys and references are expanded; a guard against documents that explode."""
-
-_MAX_INT_BITS = 14_000  # Python refuses to write integers of more than 4300 digits
-
-_MERGE = "tag:yaml.org,2002:merge"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a value was written: document, JSON pointer, 1-based line; `text_line`: first line of a literal block."""
-
-    source: str
-    pointer: str
-    line: int | None = None
-    text_line: int | None = None
-
-    def fault(self, reason: str) -> Fault:
-        return Fault(self.source, self.pointer, reason, self.line)
-
-
-@dataclass(slots=True)
-class Parsed:
-    """One document as Python values; `lines`: id of a dict or list -> (it, the line of each member)."""
-
-    value: Any
-    line: int | None = None
-    lines: dict[int, tuple[Any, dict[Any, tuple[int, int | None]]]] = field(default_factory=dict)
-    warnings: tuple[Fault, ...] = ()
-
-
-class UnreadableError(Exception):
-    """Internal: the text is no usable document; carries the Fault."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
-
-
-class _TooManyValuesError(Exception):
-    pass
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader that also notes lines, repeated keys, and refuses merge keys that explode."""
-
-    def __init__(self, stream: bytes | str) -> None:
-        super().__init__(stream)
-        self.lines: dict[int, tuple[Any, dict[Any, tuple[int, int | None]]]] = {}
-        self.repeated: list[tuple[int, str]] = []
-        self._seen: set[int] = set()
-        self._active: set[int] = set()
-        self._merged = 0
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        if id(node) in self._active:
-            return
-        self._active.add(id(node))
-        if id(node) not in self._seen:
-            self._seen.add(id(node))
-            self._note_repeated(node)
-        for key_node, value_node in node.value:
-            if key_node.tag != _MERGE:
-                continue
-            for source in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
-                if isinstance(source, yaml.MappingNode):
-                    self.flatten_mapping(source)
-                    self._merged += len(source.value)
-                    if self._merged > MAX_VALUES:
-                        raise _TooManyValuesError
-        super().flatten_mapping(node)
-        self._active.discard(id(node))
-
-    def _note_repeated(self, node: yaml.MappingNode) -> None:
-        known: set[tuple[str, str]] = set()
-        for key_node, _ in node.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != _MERGE:
-                key = (key_node.tag, key_node.value)
-                if key in known:
-                    self.repeated.append((key_node.start_mark.line + 1, key_node.value))
-                known.add(key)
-
-    def construct_yaml_map(self, node: yaml.MappingNode) -> Generator[dict[Any, Any], None, None]:
-        data: dict[Any, Any] = {}
-        yield data
-        data.update(self.construct_mapping(node))
-        lines = {}
-        if isinstance(node, yaml.MappingNode):
-            for key_node, value_node in node.value:
-                key = self.construct_object(key_node, deep=True)
-                lines[key] = (key_node.start_mark.line + 1, _text_line(value_node))
-        self.lines[id(data)] = (data, lines)
-
-    def construct_yaml_seq(self, node: yaml.SequenceNode) -> Generator[list[Any], None, None]:
-        data: list[Any] = []
-        yield data
-        data.extend(self.construct_sequence(node))
-        lines = {index: (item.start_mark.line + 1, _text_line(item)) for index, item in enumerate(node.value)}
-        self.lines[id(data)] = (data, lines)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
-_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_yaml_seq)
-
-
-def _text_line(node: yaml.Node) -> int | None:
-    """First line of the text of a literal block (`|`), whose lines are the text's lines."""
-    return node.start_mark.line + 2 if isinstance(node, yaml.ScalarNode) and node.style == "|" else None
-
-
-def parse(text: bytes | str, source: str) -> Parsed:
-    """The YAML (or JSON) document as PyYAML's safe loader reads it; raises UnreadableError with the line."""
-    if len(text) > MAX_BYTES:
-        raise UnreadableError(Fault(source, "", f"the document has {len(text)} bytes; at most {MAX_BYTES} are read"))
-    loader: _Loader | None = None
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        value = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = " ".join(part for part in (error.context, error.problem) if part)
-        raise UnreadableError(Fault(source, "", f"no valid YAML: {reason}", mark.line + 1 if mark else None)) from error
-    except yaml.YAMLError as error:
-        raise UnreadableError(Fault(source, "", f"no valid YAML: {' '.join(str(error).split())}")) from error
-    except _TooManyValuesError as error:
-        raise UnreadableError(Fault(source, "", f"merge keys expand to more than {MAX_VALUES} values")) from error
-    except RecursionError as error:
-        raise UnreadableError(Fault(source, "", "the document is nested too deeply")) from error
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        # PyYAML's constructors let these through for a date such as 2024-13-01 or a tag such as !!bool 2
-        line = loader.line + 1 if loader is not None and loader.line else None
-        raise UnreadableError(Fault(source, "", f"a value does not fit its YAML type: {error}", line)) from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-    warnings = tuple(
-        Fault(source, "", f"key {key!r} is given twice in one mapping; the last one counts", line)
-        for line, key in loader.repeated
-    )
-    return Parsed(value, node.start_mark.line + 1 if node is not None else None, loader.lines, warnings)
 
 
 @dataclass(slots=True, eq=False)
@@ -194,36 +48,45 @@ class Documents:
         self.warnings: list[Fault] = []
         self.root: Any = None
         self._fetch = fetch
+        self._first = ""
         self._roots: dict[str, Any] = {}
         self._unreadable: dict[str, str] = {}
-        self._places: dict[int, tuple[Any, Place, dict[Any, tuple[int, int | None]]]] = {}
+        self._places: dict[int, tuple[Any, Place, Lines]] = {}
         self._moved: dict[tuple[int, Any], Place] = {}
         self._values = 0
 
     # -- reading -------------------------------------------------------------------------------------------------------
     def read(self, source: str) -> bool:
-        """Reads the first document into `root` and all it refers to; whether `plain` can be called.
-
-        What is wrong is in `faults` afterwards; what cannot be resolved is null in `plain`.
-        """
+        """Reads the first document into `root`; whether that succeeded. What is wrong is in `faults` afterwards."""
         uri = urldefrag(self.base + source).url
-        place = Place(self.name(uri), "")
+        self._first = self.name(uri)
         try:
             self.root = self._read(uri, base=self.base)
-            if self._measure(self.root, place, {}, set()) <= MAX_VALUES:
-                return True
-            self.faults.append(place.fault(f"references expand to more than {MAX_VALUES} values"))
         except _UnresolvableError as error:
-            self.faults.append(place.fault(str(error)))
+            self.faults.append(Fault(self._first, "", str(error)))
         except UnreadableError as error:
             self.faults.append(error.fault)
-        except RecursionError:
-            self.faults.append(place.fault("the document is nested too deeply"))
-        return False
+        return not self.faults
+
+    def complete(self) -> bool:
+        """Resolves what is still unresolved and notes what can be no JSON; whether `plain` can be called."""
+        size = self._measure(self.root, Place(self._first, ""), {}, set())
+        if size > MAX_VALUES:
+            self.faults.append(Fault(self._first, "", f"references expand to more than {MAX_VALUES} values"))
+        return size <= MAX_VALUES
+
+    def value(self, node: Any) -> Any:
+        """What a node stands for: itself, or the target of a Reference (None if it has none), resolved now."""
+        if not isinstance(node, Reference):
+            return node
+        try:
+            return self._resolve(node)
+        except _UnresolvableError:
+            return None
 
     def name(self, uri: str) -> str:
         """How a document is called in messages: relative to the toplevel where possible."""
-        return uri.removeprefix(self.base) or uri
+        return uri.removeprefix(self.base) or self._first or uri
 
     def _read(self, uri: str, *, base: str) -> Any:
         try:
@@ -235,7 +98,7 @@ class Documents:
         place = Place(self.name(uri), "", parsed.line)
         try:
             root = self._copy(parsed.value, parsed, place, base, set())
-        except _TooManyValuesError as error:
+        except TooManyValuesError as error:
             raise UnreadableError(place.fault(f"aliases expand to more than {MAX_VALUES} values")) from error
         except RecursionError as error:
             raise UnreadableError(place.fault("the document is nested too deeply")) from error
@@ -249,7 +112,7 @@ class Documents:
         """
         self._values += 1
         if self._values > MAX_VALUES:
-            raise _TooManyValuesError
+            raise TooManyValuesError
         if not isinstance(value, dict | list | tuple | bytes):
             return value
         if id(value) in active:
@@ -339,7 +202,7 @@ class Documents:
         members: Iterable[tuple[Any, Any]] = node.items() if isinstance(node, dict) else enumerate(node)
         for key, member in members:
             below = self.place_below(node, key)
-            if not isinstance(key, str | int | float | bool | None):
+            if not isinstance(key, str | int | float | None):
                 self.faults.append(below.fault(f"{_kind(key)} cannot be a key; write text"))
             size += self._measure(member, below, sizes, active)
         active.discard(id(node))
@@ -403,7 +266,7 @@ class Documents:
         return _below(place, key, lines)
 
 
-def _below(place: Place, key: Any, lines: dict[Any, tuple[int, int | None]]) -> Place:
+def _below(place: Place, key: Any, lines: Lines) -> Place:
     line, text_line = lines.get(key, (place.line, None))
     part = str(_json_key(key)).replace("~", "~0").replace("/", "~1")
     return Place(place.source, f"{place.pointer}/{part}", line, text_line)
@@ -417,7 +280,7 @@ def _json_key(key: Any) -> Any:
     """A key as JSON writes it: `on` becomes "true"."""
     if isinstance(key, bool):
         return "true" if key else "false"
-    return "null" if key is None else key if isinstance(key, str) else repr(key)
+    return "null" if key is None else str(key)
 
 
 def _known(node: dict[Any, Any]) -> str:
@@ -432,8 +295,6 @@ def _kind(value: Any) -> str:
 
 def _not_json(value: Any) -> str:
     """Why a leaf cannot be JSON, or ""."""
-    if isinstance(value, int) and value.bit_length() > _MAX_INT_BITS:
-        return "the number has too many digits"
     if value is None or isinstance(value, str | int | float):
         return ""
     hint = "; quote it to keep it as text" if hasattr(value, "isoformat") else ""

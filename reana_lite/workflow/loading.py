@@ -12,8 +12,9 @@ from typing import Any
 
 from reana_lite.errors import Fault, InvalidWorkflow
 from reana_lite.workflow import validation
-from reana_lite.workflow.document import Documents, Fetch, Place
+from reana_lite.workflow.document import Documents, Fetch
 from reana_lite.workflow.spec import Workflow
+from reana_lite.workflow.yaml_text import Place
 
 _DIALECT = "raw_with_defaults"
 
@@ -38,14 +39,19 @@ def read_workflow(uri_of_toplevel: str, source: str, fetch: Fetch) -> Loaded:
     if colon and dialect != _DIALECT:
         raise InvalidWorkflow.of([Fault(source, "", f"unknown dialect {dialect!r}; known: {_DIALECT}")])
     documents = Documents(uri_of_toplevel, fetch)
-    readable = documents.read(path if colon else source)
-    faults = list(documents.faults)
     plain = None
-    if readable:
-        spoilt = {(fault.source, fault.path) for fault in faults}
-        faults += validation.fill(documents)
-        plain = documents.plain()
-        faults += [fault for fault in validation.faults(plain, documents.locate) if not _within(fault, spoilt)]
+    faults: list[Fault] = []
+    try:
+        if documents.read(path if colon else source):
+            filled = validation.fill(documents)
+            faults += filled.faults
+            if documents.complete():
+                plain = documents.plain()
+                found = validation.faults(plain, documents.locate)
+                faults += _plainer(found, filled.untyped, spoilt=documents.faults)
+    except RecursionError:
+        faults.append(Fault(source, "", "the workflow is nested too deeply"))
+    faults += documents.faults
     if not faults:
         faults += _without_dependencies(plain, documents.locate)
     if faults or plain is None:
@@ -53,10 +59,14 @@ def read_workflow(uri_of_toplevel: str, source: str, fetch: Fetch) -> Loaded:
     return Loaded(Workflow.from_json(plain, validate=False), tuple(documents.warnings), documents.locate)
 
 
-def _within(fault: Fault, spoilt: set[tuple[str, str]]) -> bool:
-    """Whether the value this is about could not be read in the first place."""
-    parts = fault.path.split("/")
-    return any((fault.source, "/".join(parts[:length])) in spoilt for length in range(1, len(parts) + 1))
+def _plainer(found: list[Fault], untyped: tuple[Fault, ...], *, spoilt: list[Fault]) -> list[Fault]:
+    """The schema's findings without those about values that could not be read, the untyped ones said plainly."""
+    kept = [fault for fault in found if not any(_within(fault, other) for other in spoilt)]
+    return [next((other for other in untyped if _within(fault, other)), fault) for fault in kept]
+
+
+def _within(fault: Fault, other: Fault) -> bool:
+    return fault.source == other.source and f"{fault.path}/".startswith(f"{other.path}/")
 
 
 def _without_dependencies(plain: Any, locate: Callable[[str], Place]) -> list[Fault]:

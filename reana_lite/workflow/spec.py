@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from reana_lite.errors import InvalidWorkflow
 from reana_lite.workflow import validation
-from reana_lite.workflow.document import Place
+from reana_lite.workflow.yaml_text import Place
 
 Json = Any
 """A JSON value: None, bool, int, float, str, list of Json, dict of str to Json."""

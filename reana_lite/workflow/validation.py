@@ -11,16 +11,18 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jsonschema import Draft4Validator
+from jsonschema import Draft4Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from reana_lite.errors import Fault
-from reana_lite.workflow.document import Documents, Place, Reference
+from reana_lite.workflow.document import Documents, Reference
+from reana_lite.workflow.yaml_text import MAX_VALUES, Place
 
 Schema = dict[str, Any]
 
@@ -35,6 +37,13 @@ _KIND_KEYS = {
 }
 """Property whose value is one of several objects -> the key that tells which."""
 
+_EXPECTED_WITHOUT_KIND: dict[str, Callable[[dict[Any, Any]], bool]] = {
+    "process": lambda value: "cmd" in value,  # a string-interpolated-cmd
+    "environment": lambda value: not value,  # a noop-env
+    "publisher": lambda value: False,
+}
+"""What the default kind of an object can be taken for when the key that tells is absent."""
+
 
 @cache
 def schema() -> Schema:
@@ -45,72 +54,138 @@ def schema() -> Schema:
 
 
 @cache
-def _validator() -> Draft4Validator:
-    return Draft4Validator(schema())
+def _validator() -> Any:
+    return validators.extend(Draft4Validator, {"oneOf": _one_of})(schema())  # type: ignore[no-untyped-call]
+
+
+def _one_of(validator: Any, alternatives: list[Schema], value: Any, rules: Schema) -> Iterator[ValidationError]:
+    """`oneOf`, but a value that names its kind is held against that alternative alone.
+
+    The others could only refuse it. What is said is then about the kind that was meant, and sub-workflows in
+    sub-workflows are not validated three times at each level.
+    """
+    chosen = chosen_of(value, alternatives)
+    if chosen is not None:
+        yield from validator.descend(value, alternatives[chosen])
+    else:
+        yield from Draft4Validator.VALIDATORS["oneOf"](validator, alternatives, value, rules)
 
 
 # -- filling in --------------------------------------------------------------------------------------------------------
-def fill(documents: Documents) -> list[Fault]:
-    """Writes out short forms and sets defaults in the graph; names the schedulers that have no `parameters`."""
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What came of filling in: `faults` nobody else finds; `untyped`: a plainer word for what the schema will say of
+    objects that did not say what they are, because defaults of several kinds are in them now."""
+
+    faults: tuple[Fault, ...]
+    untyped: tuple[Fault, ...]
+
+
+def fill(documents: Documents) -> Filled:
+    """Writes out short forms and sets defaults in the graph."""
     filling = _Filling(documents)
     filling.fits(documents.root, schema())
-    return filling.faults
+    return Filled(tuple(filling.faults), tuple(filling.untyped))
 
 
 class _Filling:
-    """A walk of the graph along the schema. `fits` tells whether a value is valid and changes it on the way.
+    """A walk of the graph along the schema. `fits` tells whether a node is valid, and changes it on the way.
 
-    `hasty` stops at the first error and fills in nothing after it: the alternatives behind one that fits are tried so.
+    Where alternatives are told apart by a key, only the one that is meant is walked: the others would refuse the value
+    and leave nothing behind - with one exception, `_walk_cases`. References are resolved when the walk reaches them,
+    because one that points into parameters sees them before or after their short form was written out.
     """
 
     def __init__(self, documents: Documents) -> None:
         self.faults: list[Fault] = []
+        self.untyped: list[Fault] = []
         self._documents = documents
-        self._incomplete: set[int] = set()
+        self._valid: set[tuple[int, int, bool]] = set()
+        self._active: set[int] = set()
+        self._visits = 0
 
-    def fits(self, node: Any, rules: Schema, *, hasty: bool = False) -> bool:
-        checks = self._checks(node, _deref(rules), hasty)
-        return all(checks) if hasty else all(list(checks))
+    def fits(self, node: Any, rules: Schema) -> bool:
+        value = self._documents.value(node)
+        rules = _deref(rules)
+        if not isinstance(value, dict | list):
+            return _type_fits(value, rules)
+        visit = (id(value), id(rules), isinstance(node, Reference))
+        if visit in self._valid:
+            return True  # walked before, and what is valid stays so
+        self._visits += 1
+        if id(value) in self._active or self._visits > MAX_VALUES:
+            return False  # documents.complete() has the word for it
+        self._active.add(id(value))
+        good = self._walk(node, value, rules)
+        self._active.discard(id(value))
+        if good:
+            self._valid.add(visit)
+        return good
 
-    def _checks(self, node: Any, rules: Schema, hasty: bool) -> Iterator[bool]:
-        value = node.target if isinstance(node, Reference) else node
-        if "type" in rules:
-            allowed = rules["type"]
-            yield _type_of(value) in ([allowed] if isinstance(allowed, str) else allowed)
-        if "enum" in rules:
-            yield value in rules["enum"]
+    def _walk(self, node: Any, value: dict[Any, Any] | list[Any], rules: Schema) -> bool:
+        good = _type_fits(value, rules)
         if isinstance(value, dict):
-            if rules.get("additionalProperties") is False:
-                yield all(key in rules["properties"] for key in value)
             if "properties" in rules:
-                yield from self._properties(node, value, rules, hasty)
-            yield all(key in value for key in rules.get("required", ()))
-            if "not" in rules:
-                yield not all(key in value for key in rules["not"]["required"])
-        if isinstance(value, list) and "items" in rules:
-            for member in value:
-                yield self.fits(member, rules["items"], hasty=hasty)
+                good = self._properties(node, value, rules) and good
+            good = good and all(key in value for key in rules.get("required", ()))
+            good = good and not ("not" in rules and all(key in value for key in rules["not"]["required"]))
+        elif "items" in rules:
+            for member in value:  # all of them, for what it leaves behind
+                good = self.fits(member, rules["items"]) and good
         if "oneOf" in rules:
-            alternatives = iter(rules["oneOf"])
-            yield any(self.fits(node, each) for each in alternatives)
-            for each in alternatives:
-                yield not self.fits(node, each, hasty=True)
+            good = self._choose(node, value, rules["oneOf"]) and good
+        return good
 
-    def _properties(self, node: Any, value: dict[Any, Any], rules: Schema, hasty: bool) -> Iterator[bool]:
+    def _choose(self, node: Any, value: Any, alternatives: list[Schema]) -> bool:
+        self._active.discard(id(value))
+        chosen = chosen_of(value, alternatives)
+        if chosen is not None:
+            return self.fits(node, alternatives[chosen])
+        return sum([self.fits(node, each) for each in alternatives]) == 1
+
+    def _properties(self, node: Any, value: dict[Any, Any], rules: Schema) -> bool:
+        good = True
+        if rules.get("additionalProperties") is False:
+            good = not self._unknown_keys(value, rules["properties"])
         if rules.get("title") == "stage":
             self._write_out_dependencies(value)
         elif rules.get("title") == "scheduler":
             self._write_out_parameters(value)
-        good = True
+            self._walk_cases(value, rules)
+        fit = True
         for key, below in rules["properties"].items():
             if key in value:
-                fits = self.fits(value[key], below, hasty=hasty)
-                good = good and fits
-                yield fits
-        if good and not isinstance(node, Reference):
+                if key in _KIND_KEYS and "oneOf" in below:
+                    self._look_for_kind(key, value[key], below)
+                fit = self.fits(value[key], below) and fit
+        if fit and not isinstance(node, Reference):
             for key, below in rules["properties"].items():
                 if "default" in below and key not in value:
                     value[key] = copy.deepcopy(below["default"])
+        return good and fit
+
+    def _walk_cases(self, scheduler: dict[Any, Any], rules: Schema) -> None:
+        """A jq-stage is first tried as a singlestep-stage, so that its `cases` are filled though its rules ignore them."""
+        known = schema()["definitions"]["singlestep-stage"]["properties"]
+        if rules is schema()["definitions"]["jq-stage"]:
+            self._unknown_keys(scheduler, known)
+            if "cases" in scheduler:
+                self.fits(scheduler["cases"], known["cases"])
+
+    def _unknown_keys(self, value: dict[Any, Any], known: Schema) -> bool:
+        unknown = [key for key in value if key not in known]
+        if any(isinstance(key, str) for key in unknown) and not all(isinstance(key, str) for key in unknown):
+            # yadage sorts them for its message and fails over that, even where another alternative allows any key
+            _note(self.faults, self._documents.place_of(value).fault("its keys must be text"))
+        return bool(unknown)
+
+    def _look_for_kind(self, name: str, node: Any, rules: Schema) -> None:
+        """Notes an object without the key that tells its kind, unless the default kind is what was meant."""
+        kind, expected = _KIND_KEYS[name], _EXPECTED_WITHOUT_KIND.get(name)
+        if expected is None or not isinstance(node, dict) or kind in node or expected(node):
+            return
+        reason = f"`{kind}` is missing; known: {', '.join(_kinds(rules['oneOf'], kind))}"
+        _note(self.untyped, self._documents.place_of(node).fault(reason))
 
     def _write_out_dependencies(self, stage: dict[Any, Any]) -> None:
         queries = stage.get("dependencies")
@@ -124,10 +199,8 @@ class _Filling:
         if scheduler.get("scheduler_type") not in ("singlestep-stage", "multistep-stage"):
             return
         if "parameters" not in scheduler:
-            if id(scheduler) not in self._incomplete:
-                self._incomplete.add(id(scheduler))
-                place = self._documents.place_of(scheduler)
-                self.faults.append(place.fault("`parameters` is missing; write `parameters: {}` if there are none"))
+            reason = "`parameters` is missing; write `parameters: {}` if there are none"
+            _note(self.faults, self._documents.place_of(scheduler).fault(reason))
             return
         given = scheduler["parameters"]
         if not isinstance(given, dict):
@@ -151,6 +224,25 @@ def _deref(rules: Schema) -> Schema:
         return rules
     found: Schema = schema()["definitions"][target.rsplit("/", 1)[1]] if "/" in target else schema()
     return found
+
+
+def chosen_of(value: Any, alternatives: list[Schema]) -> int | None:
+    """Which of the alternatives a value can only mean: the one whose kind it names; None if it names none of them."""
+    if isinstance(value, dict):
+        for index, rules in enumerate(map(_deref, alternatives)):
+            for key, below in rules.get("properties", {}).items():
+                if key in value and "enum" in below and value[key] in below["enum"]:
+                    return index
+    return None
+
+
+def _type_fits(value: Any, rules: Schema) -> bool:
+    if "enum" in rules and value not in rules["enum"]:
+        return False
+    if "oneOf" in rules and "type" not in rules and not isinstance(value, dict):
+        return any(_type_fits(value, _deref(each)) for each in rules["oneOf"])
+    allowed = rules.get("type")
+    return allowed is None or _type_of(value) in ([allowed] if isinstance(allowed, str) else allowed)
 
 
 def _type_of(value: Any) -> str:
@@ -187,6 +279,8 @@ def _explain(error: ValidationError, above: list[Any]) -> Iterator[tuple[list[An
     rule: Any = error.validator_value
     rules: Any = error.schema
     match error.validator:
+        case "oneOf" if not isinstance(value, dict) and "required" in rule[0]:
+            pass  # its type is wrong, which is said elsewhere
         case "oneOf" if "required" in rule[0]:
             yield path, _bodies(value, [each["required"][0] for each in rule])
         case "oneOf":
@@ -199,6 +293,10 @@ def _explain(error: ValidationError, above: list[Any]) -> Iterator[tuple[list[An
         case "required":
             absent = [key for key in rule if key not in value]
             yield path, f"{_names(absent)} {'is' if len(absent) == 1 else 'are'} missing"
+        case "type" if "oneOf" in rules:
+            pass  # said with the alternatives
+        case "type" if path[-1:] == ["parameters"] and isinstance(value, dict):
+            yield path, "must be a list of {key, value}; the short form, a mapping, is not read through a $ref"
         case "type":
             yield path, f"must be {_types(rule)}, not {_shown(value)}"
         case "enum":
@@ -215,7 +313,7 @@ def _explain_choice(error: ValidationError, path: list[Any]) -> Iterator[tuple[l
     rule: Any = error.validator_value
     key = _KIND_KEYS[str(path[-1])] if path and path[-1] in _KIND_KEYS else "type"
     alternatives = [_deref(each) for each in rule]
-    kinds = [each["properties"][key]["enum"][0] for each in alternatives if "properties" in each]
+    kinds = _kinds(rule, key)
     nullable = any(each.get("type") == "null" for each in alternatives)
     if not isinstance(value, dict):
         yield path, f"must be a mapping with {key!r}{' or null' if nullable else ''}, not {_shown(value)}"
@@ -223,13 +321,18 @@ def _explain_choice(error: ValidationError, path: list[Any]) -> Iterator[tuple[l
     if key not in value:
         yield path, f"{key!r} is missing; known: {', '.join(kinds)}"
         return
-    if value[key] not in kinds:
-        yield [*path, key], f"unknown {key} {_shown(value[key])}{_meant(value[key], kinds)}; known: {', '.join(kinds)}"
-        return
-    meant = kinds.index(value[key])
-    for below in error.context or ():
-        if below.schema_path[0] == meant:
-            yield from _explain(below, path)
+    yield [*path, key], f"unknown {key} {_shown(value[key])}{_meant(value[key], kinds)}; known: {', '.join(kinds)}"
+
+
+def _kinds(alternatives: list[Schema], key: str) -> list[str]:
+    """The kinds among alternatives, null not counted."""
+    rules = [_deref(each) for each in alternatives]
+    return [each["properties"][key]["enum"][0] for each in rules if "properties" in each]
+
+
+def _note(notes: list[Fault], fault: Fault) -> None:
+    if fault not in notes:
+        notes.append(fault)
 
 
 def _bodies(value: Any, keys: list[str]) -> str:
