@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from reana_lite.backends import processes
 FOLDER = "supervisors"
 
 _COMPACT_LINES = 20_000
+
+_SLACK_TICKS = 100
+"""How long before its line was written a step may have begun (clock ticks, 1 s): its start blocks on a busy machine."""
 
 
 class Journal:
@@ -43,12 +46,13 @@ class Journal:
         fcntl.flock(self._handle, fcntl.LOCK_EX)
         os.write(self._handle, self._head.encode() + b"\n")
 
-    def note(self, begun: Iterable[tuple[int, str, int]], running: Iterable[tuple[int, str, int]]) -> None:
-        """Write down steps just begun (pid, key, attempt); now and then forget all but the `running` ones."""
-        lines = [f"{pid} {processes.start_time(pid)} {key} {attempt}\n" for pid, key, attempt in begun]
+    def note(self, begun: list[tuple[int, str, int]], running: Callable[[], Iterable[tuple[int, str, int]]]) -> None:
+        """Write down steps begun this moment (pid, key, attempt); now and then forget all but the `running` ones."""
+        now = processes.boot_ticks()  # asking /proc for the start time of each would cost more than all the rest here
+        lines = [f"{pid} {now} {key} {attempt}\n" for pid, key, attempt in begun]
         self._lines += len(lines)
         if self._lines > _COMPACT_LINES:
-            lines = [f"{pid} {processes.start_time(pid)} {key} {attempt}\n" for pid, key, attempt in running]
+            lines = [f"{pid} {processes.start_time(pid)} {key} {attempt}\n" for pid, key, attempt in running()]
             self._lines = len(lines)
             # The lock belongs to this very file, so it is shortened in place; the marker covers the instant between.
             os.ftruncate(self._handle, 0)
@@ -141,6 +145,12 @@ def _groups(path: Path) -> dict[int, str]:
     return groups
 
 
+def _is_same(pid: int, start: str) -> bool:
+    """Whether a pid is still (or was last) the process noted: one that got the pid later has another start time."""
+    now = processes.start_time(pid)
+    return not now or not start or abs(int(now) - int(start)) <= _SLACK_TICKS
+
+
 def _of_instance(instance: str, groups: dict[int, str]) -> list[int]:
     """Processes with the marker of an instance, or in the session or group of one of its steps."""
     found = []
@@ -150,7 +160,6 @@ def _of_instance(instance: str, groups: dict[int, str]) -> list[int]:
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             leader = next((n for n in (os.getsid(pid), os.getpgid(pid)) if n in groups), None)
-            # Another process that got the leader's pid later has another start time.
-            if leader is not None and processes.start_time(leader) in ("", groups[leader]):
+            if leader is not None and _is_same(leader, groups[leader]):
                 found.append(pid)
     return [pid for pid in found if processes.is_alive(pid, "")]

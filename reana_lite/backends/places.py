@@ -26,6 +26,7 @@ from reana_lite.job import Cause, JobOutcome, JobState
 
 FILES, LOG, OUTCOME, MANIFEST = "files", "log", "outcome.json", "manifest.json"
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 _CHUNK_BYTES = 1 << 20
 _MASK = (1 << 64) - 1
 _FICLONE = 0x40049409
@@ -221,7 +222,7 @@ def copy_file(source: str, destination: str) -> str:
 def manifest_text(artifacts: list[Artifact]) -> tuple[str, str]:
     """(text of the manifest file, digest of the tree), as Manifest.to_json and Manifest.digest give them, in one go."""
     rows = [a.to_list() for a in sorted(artifacts, key=lambda a: a.path)]
-    text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
+    text = _ENCODE(rows)
     return f'{{"version":1,"artifacts":{text}}}', "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -234,7 +235,7 @@ def write_manifest(place: str, text: str) -> None:
 
 def write_outcome(place: str, outcome: dict[str, Any]) -> None:
     """Write the exit record in one call of the kernel; half of one reads as none."""
-    _write(f"{place}/{OUTCOME}", json.dumps(outcome, separators=(",", ":")).encode(), os.O_TRUNC)
+    _write(f"{place}/{OUTCOME}", _ENCODE(outcome).encode(), os.O_TRUNC)
 
 
 def _write(path: str, content: bytes, flags: int) -> None:

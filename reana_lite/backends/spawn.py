@@ -7,6 +7,7 @@ current directory of the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -35,13 +36,12 @@ class Spawner:
 
     def make_place(self, step: Step, root: str) -> bool:
         """Make the folders of an attempt; False if its place is there already."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(f"{root}/jobs/{step.key}")  # noqa: PTH102
         try:
             os.mkdir(step.place)  # noqa: PTH102
         except FileExistsError:
             return False
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(step.place), exist_ok=True)  # noqa: PTH103, PTH120
-            os.mkdir(step.place)  # noqa: PTH102
         os.mkdir(step.files)  # noqa: PTH102
         for name, text in step.spec.get("files", {}).items():
             _write(f"{step.place}/{name}", text)

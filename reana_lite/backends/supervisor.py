@@ -34,6 +34,11 @@ from reana_lite.backends.spawn import Spawner
 _WATCH_S = 0.2
 """How often the memory of steps with a limit is looked at (seconds)."""
 
+_BATCH_S = 0.01
+"""How long reports may wait for others to come along (seconds), if the worker is not needed to go on."""
+
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
 _BYPASS = 64
 """How many smaller tasks may overtake one that waits for room, before all wait for it."""
 
@@ -61,7 +66,8 @@ class Supervisor:
         self.ended: list[Step] = []
         self.fingerprints: dict[str, int | None] = {}
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
-        self.watching = False
+        self.watching = self.flushing = False
+        self.flush_at = 0.0
         self.bypassed = 0
         self.sequence = 0
         self.oom_kills = _oom_kills()
@@ -140,8 +146,14 @@ class Supervisor:
                 self._stop(key, attempt)
 
     def _flush(self) -> None:
-        if self.out:
-            self.unsent += json.dumps(self.out, separators=(",", ":")).encode() + b"\n"
+        """Send reports, in batches while there is work waiting here that does not need the worker."""
+        if self.out and self.queue and time.monotonic() < self.flush_at:
+            if not self.flushing:
+                self.flushing = True
+                self._after(_BATCH_S, self._flushed)
+        elif self.out:
+            self.flush_at = time.monotonic() + _BATCH_S
+            self.unsent += _ENCODE(self.out).encode() + b"\n"
             self.out.clear()
         if self.unsent:
             try:
@@ -154,6 +166,11 @@ class Supervisor:
             mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.unsent else 0)
             if self.selector.get_key(self.channel).events != mask:
                 self.selector.modify(self.channel, mask, self._receive)
+
+    def _flushed(self) -> None:
+        self.flushing = False
+        self.flush_at = 0.0
+        self._flush()
 
     def _until_timer(self) -> float | None:
         now = time.monotonic()
@@ -201,7 +218,8 @@ class Supervisor:
         self.queue.extendleft(reversed(waiting))
         if begun:
             self.journal.note(
-                [(s.pid, s.key, s.attempt) for s in begun], [(s.pid, s.key, s.attempt) for s in self.running.values()]
+                [(s.pid, s.key, s.attempt) for s in begun],
+                lambda: [(s.pid, s.key, s.attempt) for s in self.running.values()],
             )
 
     def _start(self, step: Step) -> bool:
