@@ -1,0 +1,437 @@
+"""One run as a machine: events in, commands out.
+
+`handle(event)` takes a fact and gives the commands that follow from it; replaying the events of a log gives the same
+graph, the same job specs, and `outstanding()` tells what was commanded and not answered. No clock, no thread, no file,
+no network. The worker calls it; what the language means is in reana_lite.workflow.
+
+Options of RunStarted: `nest` (default true; false: all nodes use the top folder), `disable_prepub` (default false;
+true: no result is known before its node has run), `max_nodes` (default 200000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reana_lite.errors import Conflict, InvalidWorkflow
+from reana_lite.event import (
+    Answers,
+    Command,
+    Event,
+    FinishRun,
+    InitData,
+    JobFailed,
+    JobFinished,
+    JobStarted,
+    Look,
+    Looked,
+    Question,
+    QuestionKind,
+    RunStarted,
+    RunState,
+    StopJob,
+    StopRequested,
+    SubmitJob,
+)
+from reana_lite.job import INIT_ROOT, RUN_ROOT, Input, JobSpec
+from reana_lite.workflow import publisher as publishers
+from reana_lite.workflow import step as steps
+from reana_lite.workflow.folder import FolderIndex, tidy
+from reana_lite.workflow.graph import Graph, Node, NodeKind, NodeState
+from reana_lite.workflow.layout import InitStage, Layout
+from reana_lite.workflow.publisher import Lookup
+from reana_lite.workflow.snapshot import snapshot
+from reana_lite.workflow.spec import Workflow
+from reana_lite.workflow.value import Json, decoded, escape
+
+ENGINE_VERSION = 1
+"""Raised when the same events may give another graph than before."""
+
+MAX_NODES = 200_000
+
+
+class Engine:
+    """One run. `state` is running until a FinishRun was given; then nothing changes any more."""
+
+    def __init__(self) -> None:
+        self.graph = Graph()
+        self.layout = Layout(self.graph)
+        self.state = RunState.CREATED
+        self.error = ""
+        self.init = InitData()
+        self._options: dict[str, Any] = {}
+        self._submitted: dict[str, SubmitJob] = {}
+        self._looks: dict[str, Look] = {}
+        self._predicting: set[str] = set()
+        self._answers: dict[str, Answers] = {}
+        self._lookers: dict[str, dict[str, Node]] = {}
+        self._trees: FolderIndex[Input] = FolderIndex(INIT_ROOT)
+        self._ready: list[Node] = []
+        self._commands: list[Command] = []
+        self._jobs = dict.fromkeys(("total", "submitted", "running", "finished", "reused", "failed"), 0)
+
+    # -- events --------------------------------------------------------------------------------------------------------
+    def handle(self, event: Event) -> list[Command]:
+        """Takes one event; the commands that follow from it, in order.
+
+        Raises Conflict for an event that cannot happen now (another start, a node without a job).
+        """
+        if isinstance(event, RunStarted):
+            self._start(event)
+        elif self.state is RunState.CREATED:
+            raise Conflict(f"the first event of a run must be RunStarted, not {type(event).__name__}")
+        elif self.state is not RunState.RUNNING:
+            return []
+        elif isinstance(event, StopRequested):
+            self._finish(RunState.STOPPED, f"stopped by {event.by}" if event.by else "stopped")
+        elif isinstance(event, Looked):
+            self._looked(event)
+        else:
+            self._job_event(event)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def outstanding(self) -> list[Command]:
+        """What was commanded and not answered yet, to be issued again after a replay."""
+        if self.state in (RunState.CREATED, RunState.RUNNING):
+            return [*self._submitted.values(), *self._looks.values()]
+        return [*(StopJob(path) for path in self._submitted), FinishRun(self.state, self.error)]
+
+    def _start(self, event: RunStarted) -> None:
+        if self.state is not RunState.CREATED:
+            raise Conflict("the run has started already")
+        if event.engine_version != ENGINE_VERSION:
+            raise Conflict(
+                f"the run was started by an engine of version {event.engine_version}; this one has version "
+                f"{ENGINE_VERSION} and may lay out another graph"
+            )
+        self.state = RunState.RUNNING
+        self.init, self._options = event.init, event.options
+        self.layout = Layout(
+            self.graph,
+            nest=bool(event.options.get("nest", True)),
+            max_nodes=int(event.options.get("max_nodes", MAX_NODES)),
+        )
+        self._guarded(lambda: self._open(Workflow.from_json(event.workflow)))
+
+    def _open(self, workflow: Workflow) -> None:
+        init = None
+        if self.init.parameters:
+            init = InitStage("init", decoded(self.init.parameters), (), self.init.discover, self.init.relative)
+        for tree in self.init.trees:
+            self._trees.add(tidy(tree.folder), tree)
+        self.layout.start(workflow, init, init_folders=(INIT_ROOT,), subinits=self.init.subinits)
+        self._advance()
+
+    def _job_event(self, event: JobStarted | JobFinished | JobFailed) -> None:
+        node = self.graph.nodes.get(event.node)
+        if node is None or event.node not in self._submitted:
+            raise Conflict(f"{type(event).__name__} for {event.node}, which has no job that is not ended")
+        node.key, node.attempt = event.key, event.attempt
+        if isinstance(event, JobStarted):
+            self._count("running", node.state is NodeState.SUBMITTED)
+            node.state = NodeState.RUNNING
+            return
+        del self._submitted[event.node]
+        self._count("running", -(node.state is NodeState.RUNNING))
+        self._answers.setdefault(node.path, {}).update(event.answers)
+        node.digest = event.digest
+        if isinstance(event, JobFinished):
+            node.reused_from = event.reused_from
+            self._guarded(lambda: self._job_finished(node))
+        else:
+            self._guarded(lambda: self._job_failed(node, event))
+
+    def _job_finished(self, node: Node) -> None:
+        self._count("reused", bool(node.reused_from))
+        self._publish(node)
+        self._advance()
+
+    def _job_failed(self, node: Node, event: JobFailed) -> None:
+        self._fail(node, event.message or f"the job failed ({event.cause})", cause=event.cause)
+        if node.known and event.answers:  # it may look at files that are there although the job failed
+            self._now_known(node, self._evaluated(node)[0])
+        self._advance()
+
+    def _looked(self, event: Looked) -> None:
+        look = self._looks.pop(event.node, None)
+        if look is None:
+            raise Conflict(f"Looked for {event.node}, which has not asked anything")
+        missing = [str(question) for question in look.questions if str(question) not in event.answers]
+        if missing:
+            self._looks[event.node] = look
+            raise Conflict(f"Looked for {event.node} does not answer {missing[0]}")
+        node = self.graph.nodes[event.node]
+        self._predicting.discard(node.path)
+        self._answers.setdefault(node.path, {}).update(event.answers)
+
+        def go_on() -> None:
+            if node.state is NodeState.SUBMITTED:
+                self._publish(node)
+            else:
+                self._predict(node)
+            self._advance()
+
+        self._guarded(go_on)
+
+    # -- looking at it -------------------------------------------------------------------------------------------------
+    def progress(self) -> dict[str, int]:
+        """Counts of nodes with a job: total, submitted so far, running, finished, reused among these, failed."""
+        return dict(self._jobs)
+
+    def folder(self, node: str) -> str:
+        """The virtual folder of a node; raises KeyError if there is no such node or it has none."""
+        own = self.graph.nodes[node].folders.own
+        if own is None:
+            raise KeyError(node)
+        return own
+
+    def outputs(self, stage: str) -> list[Json]:
+        """The known results of the nodes of a stage in order; `stage` is a name, or a path into sub-workflows."""
+        listed = self.layout.top.index.get(stage)
+        if listed is None:
+            found = [node for node in self.graph.nodes.values() if f"{node.scope.offset}/{escape(node.stage)}" == stage]
+        else:
+            found = [self.graph.nodes[member["_nodeid"]] for member in listed if "_nodeid" in member]
+        return [node.result for node in found if node.known]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything about the run as one plain document (see workflow/snapshot.py), with its state and error."""
+        return {"state": str(self.state), "error": self.error, **snapshot(self.graph, self.layout)}
+
+    # -- going on ------------------------------------------------------------------------------------------------------
+    def _guarded(self, change: Any) -> None:
+        """Does it; an error of the language ends the run."""
+        try:
+            change()
+        except InvalidWorkflow as error:
+            self._finish(RunState.FAILED, error.message)
+        except RecursionError:
+            self._finish(RunState.FAILED, "a value of the workflow is nested too deeply")
+
+    def _advance(self) -> None:
+        """Lays out and submits until nothing more follows from what is known, then sees whether the run is over.
+
+        While a prediction waits for an answer about files no stage is applied.
+        """
+        while True:
+            while not (self._predicting or self.layout.idle):
+                self._round()
+            if not self._ready:
+                break
+            ready, self._ready = self._ready, []
+            for node in ready:
+                self._run(node)
+        if not (self._submitted or self._looks):
+            self._end()
+
+    def _round(self) -> None:
+        self.layout.round()
+        fresh, self.layout.fresh = self.layout.fresh, []
+        for node in fresh:
+            if node.kind is NodeKind.JOB:
+                self._count("total")
+            if not self._options.get("disable_prepub", False):
+                self._predict(node)
+            if node.unmet == 0 and not node.doomed:
+                self._ready.append(node)
+
+    def _end(self) -> None:
+        failed = [node for node in self.graph.nodes.values() if node.state is NodeState.FAILED]
+        if not failed:
+            self._finish(RunState.FINISHED, "")
+            return
+        named = ", ".join(f"{node.path} ({node.failure})" for node in failed[:5])
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+        self._finish(RunState.FAILED, f"workflow finished but failed: {named}{more}")
+
+    def _finish(self, state: RunState, error: str) -> None:
+        self.state, self.error = state, error
+        self._commands = [command for command in self._commands if not isinstance(command, SubmitJob | Look)]
+        self._commands.extend(StopJob(path) for path in self._submitted)
+        self._commands.append(FinishRun(state, error))
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+    def _predict(self, node: Node) -> None:
+        """The result of a node before it has run, if it can be known; asks about files that are there already."""
+        try:
+            if node.values is None:
+                node.values = steps.contextualised(node.parameters, node.folders)
+            if not publishers.known_in_advance(node.step.publisher, node.folders):
+                return
+            result, asked = self._evaluated(node)
+        except InvalidWorkflow as error:
+            raise InvalidWorkflow(f"node {node.path}: {error.message}", node=node.path) from error
+        if asked:
+            self._predicting.add(node.path)
+            self._look(node, asked)
+        else:
+            self._now_known(node, result)
+
+    def _run(self, node: Node) -> None:
+        """A node whose parents have all finished: submits its job, or publishes if it has none."""
+        node.state = NodeState.SUBMITTED
+        self._forget_answers(node)
+        try:
+            if node.values is None:
+                node.values = steps.contextualised(node.parameters, node.folders)
+            job = None if node.kind is NodeKind.PURE else steps.prepared(node.step, node.values, node.folders)
+        except InvalidWorkflow as error:
+            if node.kind is NodeKind.PURE:
+                raise InvalidWorkflow(f"node {node.path}: {error.message}", node=node.path) from error
+            self._fail(node, error.message)
+            return
+        if job is None:
+            self._publish(node)
+            return
+        command = SubmitJob(node.path, job, self._inputs(node, job), self._questions(node))
+        self._submitted[node.path] = command
+        self._commands.append(command)
+        self._count("submitted")
+
+    def _publish(self, node: Node) -> None:
+        """The result of a node that has ended well; it fails if its publisher does."""
+        try:
+            result, asked = self._evaluated(node)
+        except InvalidWorkflow as error:
+            if node.kind is NodeKind.PURE:
+                raise InvalidWorkflow(f"node {node.path}: {error.message}", node=node.path) from error
+            self._fail(node, error.message)
+            return
+        if asked and node.kind is NodeKind.JOB:
+            self._fail(node, f"its publisher asked {asked[0]}, which was not answered")
+            return
+        if asked:
+            self._look(node, asked)
+            return
+        self._answers.pop(node.path, None)
+        self._now_known(node, result)
+        if node.kind is NodeKind.JOB:
+            self._count("finished")
+        self._ready.extend(self.graph.finish(node))
+        self._files_appeared(node)
+
+    def _fail(self, node: Node, failure: str, *, cause: str = "") -> None:
+        self.graph.fail(node, failure, cause=cause)
+        if node.kind is NodeKind.JOB:
+            self._count("failed")
+
+    def _now_known(self, node: Node, result: Json) -> None:
+        if not node.known:
+            node.known, node.result = True, result
+            self.layout.now_known(node)
+        elif node.result != result:
+            node.result = result
+            self.layout.changed(node)
+
+    def _files_appeared(self, node: Node) -> None:
+        """The folder of a node has its files now: predictions that look there are made again."""
+        for looker in self._lookers.pop(node.path, {}).values():
+            if looker.state is NodeState.DEFINED and looker.path not in self._looks:
+                self._predict(looker)
+
+    def _count(self, name: str, by: int = 1) -> None:
+        self._jobs[name] += by
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+    def _look(self, node: Node, questions: Iterable[Question]) -> None:
+        if node.path not in self._looks:
+            command = Look(node.path, tuple(questions))
+            self._looks[node.path] = command
+            self._commands.append(command)
+
+    def _forget_answers(self, node: Node) -> None:
+        """Answers about folders of the run that belong to no node may have changed since a prediction."""
+        known = self._answers.get(node.path)
+        for key in list(known or ()):
+            path = tidy(key.partition(":")[2])
+            if known and path.startswith(RUN_ROOT) and not self.graph.folders.owners(_before_magic(path))[1]:
+                del known[key]
+
+    def _evaluated(self, node: Node) -> tuple[Json, list[Question]]:
+        """The result by what is known of files, and the questions that are still to be answered."""
+        known = self._answers.get(node.path, {})
+        asked: dict[Question, None] = {}
+
+        def ask(lookup: Lookup, path: str) -> Any:
+            question = Question(QuestionKind(lookup.value), path)
+            key = str(question)
+            if key in known:
+                return known[key]
+            answer = self._without_asking(node, lookup, path)
+            if answer is not None:
+                return answer
+            asked[question] = None
+            return publishers.nothing(lookup)
+
+        result = publishers.publish(node.step.publisher, node.values, node.folders, ask)
+        return result, list(asked)
+
+    def _without_asking(self, node: Node, lookup: Lookup, path: str) -> Any:
+        """The answer if no file can be there (or the path is a node's folder), else None.
+
+        The folder of a node that has not finished, or that has no job, counts as empty.
+        """
+        fixed = tidy(_before_magic(path) if lookup is Lookup.GLOB else path)
+        folder, owners = self.graph.folders.owners(fixed)
+        if not owners:
+            return None
+        if lookup is Lookup.EXISTS and fixed == folder:
+            return True
+        if any(self._has_files(owner, node) for owner in owners):
+            return None
+        for owner in owners:
+            if owner is not node and not owner.ended:
+                self._lookers.setdefault(owner.path, {})[node.path] = node
+        if lookup is Lookup.DOCUMENT:
+            return {"error": "there is no such file"}
+        if lookup is Lookup.GLOB and fixed == folder and publishers.MAGIC.isdisjoint(path):
+            return [path]
+        return publishers.nothing(lookup)
+
+    def _has_files(self, owner: Node, asking: Node) -> bool:
+        """Whether the folder of a node counts as filled for the node that asks: its job has ended."""
+        if owner is asking:
+            return bool(owner.key) and owner.path not in self._submitted
+        return bool(owner.key) and owner.state is NodeState.FINISHED
+
+    def _questions(self, node: Node) -> tuple[Question, ...]:
+        """What is to be asked when the job of a node has ended."""
+        asked: dict[Question, None] = {}
+
+        def ask(lookup: Lookup, path: str) -> Any:
+            if lookup is Lookup.EXISTS and tidy(path) == node.folders.own:
+                return True
+            asked[Question(QuestionKind(lookup.value), path)] = None
+            return publishers.nothing(lookup)
+
+        try:
+            publishers.publish(node.step.publisher, node.values, node.folders, ask)
+        except InvalidWorkflow:
+            return ()  # said again when the job has ended: until then nothing is wrong
+        return tuple(asked)
+
+    def _inputs(self, node: Node, job: JobSpec) -> tuple[Input, ...]:
+        """The folders a job reads: ancestors and init trees whose folders occur in its texts."""
+        texts = job.texts()
+        inputs = [
+            Input(other.folders.own, other.key, other.attempt, other.digest)
+            for other in self.graph.inputs_named(node, texts)
+            if other.key and other.folders.own is not None and other.state is NodeState.FINISHED
+        ]
+        named = self._trees.named(texts)
+        trees = {tree.folder: tree for tree in named.items.values()}
+        for place in named.parents.values():
+            trees.update((tree.folder, tree) for tree in place.everything())
+        inputs.extend(trees[folder] for folder in sorted(trees))
+        return tuple(inputs)
+
+
+def _before_magic(path: str) -> str:
+    """A path, or of a pattern the folders before its first component with magic."""
+    fixed = []
+    for part in path.split("/"):
+        if not publishers.MAGIC.isdisjoint(part):
+            break
+        fixed.append(part)
+    return "/".join(fixed) or "/"
