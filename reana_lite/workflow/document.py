@@ -16,7 +16,18 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from reana_lite.errors import Fault, NotFound
-from reana_lite.workflow.yaml_text import MAX_VALUES, Lines, Parsed, Place, TooManyValuesError, UnreadableError, parse
+from reana_lite.workflow.yaml_text import (
+    MAX_VALUES,
+    Lines,
+    Parsed,
+    Place,
+    TooManyValuesError,
+    UnreadableError,
+    json_key,
+    kind_of,
+    parse,
+    why_not_json,
+)
 
 Fetch = Callable[[str], bytes]
 """URI (no fragment) -> the document's bytes; raises NotFound if there is none."""
@@ -169,7 +180,7 @@ class Documents:
         if isinstance(node, Reference):
             node = self._resolve(node)
         if not isinstance(node, dict):
-            raise _UnresolvableError(f"points at {_kind(node)}; a $ref must point at a mapping")
+            raise _UnresolvableError(f"points at {kind_of(node)}; a $ref must point at a mapping")
         return node
 
     def _step(self, node: Any, part: str, name: str) -> Any:
@@ -184,14 +195,14 @@ class Documents:
                 return node[int(part)]
             except (ValueError, IndexError) as error:
                 raise _UnresolvableError(f"{name} has no item {part!r} in a list of {len(node)} there") from error
-        raise _UnresolvableError(f"{name} has {_kind(node)} where {part!r} is looked for")
+        raise _UnresolvableError(f"{name} has {kind_of(node)} where {part!r} is looked for")
 
     def _measure(self, node: Any, place: Place, sizes: dict[int, int], active: set[int]) -> int:
         """Number of values below, references expanded; resolves them and notes every fault on the way."""
         if isinstance(node, Reference):
             return self._measure_reference(node, sizes, active)
         if not isinstance(node, dict | list):
-            reason = _not_json(node)
+            reason = why_not_json(node)
             if reason:
                 self.faults.append(place.fault(reason))
             return 1
@@ -203,7 +214,7 @@ class Documents:
         for key, member in members:
             below = self.place_below(node, key)
             if not isinstance(key, str | int | float | None):
-                self.faults.append(below.fault(f"{_kind(key)} cannot be a key; write text"))
+                self.faults.append(below.fault(f"{kind_of(key)} cannot be a key; write text"))
             size += self._measure(member, below, sizes, active)
         active.discard(id(node))
         sizes[id(node)] = size
@@ -249,7 +260,7 @@ class Documents:
             if isinstance(node, list):
                 key = int(key)
             elif isinstance(node, dict):
-                key = next((known for known in node if known == key or _json_key(known) == key), key)
+                key = next((known for known in node if known == key or json_key(known) == key), key)
             if not isinstance(node, dict | list):
                 break
             place = self.place_below(node, key)
@@ -268,7 +279,7 @@ class Documents:
 
 def _below(place: Place, key: Any, lines: Lines) -> Place:
     line, text_line = lines.get(key, (place.line, None))
-    part = str(_json_key(key)).replace("~", "~0").replace("/", "~1")
+    part = str(json_key(key)).replace("~", "~0").replace("/", "~1")
     return Place(place.source, f"{place.pointer}/{part}", line, text_line)
 
 
@@ -276,26 +287,6 @@ def _normal(uri: str) -> str:
     return urlsplit(uri).geturl()
 
 
-def _json_key(key: Any) -> Any:
-    """A key as JSON writes it: `on` becomes "true"."""
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return "null" if key is None else str(key)
-
-
 def _known(node: dict[Any, Any]) -> str:
     names = [str(key) for key in node]
     return f"; known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else ""
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "nothing (null)" if value is None else f"a {type(value).__name__}")
-
-
-def _not_json(value: Any) -> str:
-    """Why a leaf cannot be JSON, or ""."""
-    if value is None or isinstance(value, str | int | float):
-        return ""
-    hint = "; quote it to keep it as text" if hasattr(value, "isoformat") else ""
-    return f"{_kind(value)} has no place in a workflow{hint}"

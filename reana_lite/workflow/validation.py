@@ -165,7 +165,7 @@ class _Filling:
         return good and fit
 
     def _walk_cases(self, scheduler: dict[Any, Any], rules: Schema) -> None:
-        """A jq-stage is first tried as a singlestep-stage, so that its `cases` are filled though its rules ignore them."""
+        """A jq-stage is tried as a singlestep-stage first: its `cases` are filled though its own rules ignore them."""
         known = schema()["definitions"]["singlestep-stage"]["properties"]
         if rules is schema()["definitions"]["jq-stage"]:
             self._unknown_keys(scheduler, known)

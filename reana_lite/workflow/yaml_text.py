@@ -174,3 +174,23 @@ def parse(text: bytes | str, source: str) -> Parsed:
         for line, key in loader.repeated
     )
     return Parsed(value, node.start_mark.line + 1 if node is not None else None, loader.lines, warnings)
+
+
+def json_key(key: Any) -> Any:
+    """A key as JSON writes it: `on` becomes "true"."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return "null" if key is None else str(key)
+
+
+def kind_of(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing (null)" if value is None else f"a {type(value).__name__}")
+
+
+def why_not_json(value: Any) -> str:
+    """Why a leaf cannot be JSON, or ""."""
+    if value is None or isinstance(value, str | int | float):
+        return ""
+    hint = "; quote it to keep it as text" if hasattr(value, "isoformat") else ""
+    return f"{kind_of(value)} is not JSON{hint}"
