@@ -36,7 +36,7 @@ from reana_lite.drive import Drive
 from reana_lite.engine import Engine
 from reana_lite.errors import EXIT_CODE, InvalidAnalysis, ReanaLiteError
 from reana_lite.event import Event, FinishRun, JobFailed, JobFinished, RunStarted, RunState, from_row
-from reana_lite.job import RUN_ROOT, Input
+from reana_lite.job import INIT_ROOT, RUN_ROOT, Input
 from reana_lite.reference import Tokens, list_files
 from reana_lite.storage.local import LocalStorage
 from reana_lite.submission import submit
@@ -113,7 +113,7 @@ def run_once(run: Document, folders: Folders, case: Document, installation: Inst
     if ended.finish is None:
         document: Document = {"status": "hang", "exit_code": None, "error": {"class": "timeout", "message": ""}}
     else:
-        document = describe(ended, prepared, folders, installation.storage)
+        document = describe(ended, prepared, folders, installation.storage, init=init_folder(run, folders))
     return {**document, "files": files(folders, case)}
 
 
@@ -127,10 +127,7 @@ def prepare(run: Document, folders: Folders, settings: Settings) -> Prepared:
     assignments = [f"{key}={typed(value)}" for key, value in (run.get("parameters") or {}).items()]
     extra = run.get("options") or []
     assignments += [value for flag, value in itertools.pairwise(extra) if flag == "-p"]
-    data = dict(run.get("dataopts") or {})
-    if "initdir" not in data or not Path(data["initdir"]).is_absolute():
-        base = Path(data.get("pathbase") or folders.work)
-        data["initdir"] = str(base / data.get("initdir", "init"))
+    data = {**(run.get("dataopts") or {}), "initdir": str(init_folder(run, folders))}
     scratch = folders.base / "scratch"
     scratch.mkdir(exist_ok=True)
     return resolve(
@@ -146,6 +143,12 @@ def prepare(run: Document, folders: Folders, settings: Settings) -> Prepared:
             scratch=scratch,
         ),
     )
+
+
+def init_folder(run: Document, folders: Folders) -> Path:
+    """Where the run's init files are: yadage takes it as relative to `pathbase`, or else to the work directory."""
+    data = run.get("dataopts") or {}
+    return folders.work / data.get("pathbase", "") / data.get("initdir", "init")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +197,15 @@ class Installation:
         return Ended(drive.engine, drive.finish, events)
 
 
-def describe(ended: Ended, prepared: Prepared, folders: Folders, storage: LocalStorage) -> Document:
+def describe(ended: Ended, prepared: Prepared, folders: Folders, storage: LocalStorage, *, init: Path) -> Document:
     """The engine's snapshot with the corpus's tokens; lays the run's files out in the work directory."""
     engine, finish = ended.engine, ended.finish
     assert finish is not None
-    tokens = Tokens([(RUN_ROOT, "$WORKDIR"), *init_pairs(prepared, folders), *folders.pairs()])
+    pairs = folders.pairs()
+    brought = {tree.folder: str(tree.path) for tree in prepared.brought if tree.path is not None}
+    folder_of = {**brought, INIT_ROOT: str(init)}
+    pairs += [(RUN_ROOT, "$WORKDIR"), *((folder, Tokens(pairs).text(path)) for folder, path in folder_of.items())]
+    tokens = Tokens(pairs)
     document: Document = tokens.data(engine.snapshot())
     document["status"] = "success" if finish.state is RunState.FINISHED else "failed"
     document["exit_code"] = 0 if finish.state is RunState.FINISHED else 1
@@ -210,7 +217,8 @@ def describe(ended: Ended, prepared: Prepared, folders: Folders, storage: LocalS
         elif isinstance(event, JobFinished | JobFailed) and event.digest:
             trees.append(Input(engine.folder(event.node), event.key, event.attempt, event.digest))
     real = [(str(storage.folder(tree.key, tree.attempt)), tokens.text(tree.folder)) for tree in trees]
-    content = Tokens([*real, (RUN_ROOT, "$WORKDIR"), *init_pairs(prepared, folders), *folders.pairs()])
+    absent = [(str(storage.place(tree.key, tree.attempt) / "absent"), "") for tree in trees]
+    content = Tokens([*real, *absent, *pairs])
     for tree in trees:
         place = tokens.text(tree.folder)
         if place == "$WORKDIR" or place.startswith("$WORKDIR/"):
@@ -235,16 +243,6 @@ def lay_out(storage: LocalStorage, tree: Input, target: Path, content: Tokens) -
         else:
             with storage.open(tree.key, tree.attempt, artifact.path) as stream:
                 path.write_bytes(content.content(stream.read()))
-
-
-def init_pairs(prepared: Prepared, folders: Folders) -> list[tuple[str, str]]:
-    """Virtual folders of what the run brings along -> where the case has them (tokens)."""
-    tokens = Tokens(folders.pairs())
-    pairs = []
-    for brought in prepared.brought:
-        if brought.path is not None:
-            pairs.append((brought.folder, tokens.text(str(brought.path))))
-    return pairs
 
 
 def files(folders: Folders, case: Document) -> dict[str, Any]:

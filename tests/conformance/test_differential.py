@@ -99,7 +99,9 @@ def differences(example: Case, installation: Installation, reference: Reference)
         else:
             ended = installation.run(prepared, limit_s=LIMIT_S)
             actual = (
-                {"status": "hang"} if ended.finish is None else describe(ended, prepared, ours, installation.storage)
+                {"status": "hang"}
+                if ended.finish is None
+                else describe(ended, prepared, ours, installation.storage, init=ours.case / "in")
             )
         actual["files"] = files(ours, {})
         return compare(expected, actual)
