@@ -20,6 +20,7 @@ from reana_lite.event import (
     Command,
     Event,
     FinishRun,
+    InitData,
     JobFailed,
     JobFinished,
     JobStarted,
@@ -31,14 +32,13 @@ from reana_lite.event import (
     SubmitJob,
 )
 from reana_lite.job import RUN_ROOT, Environment, EnvironmentKind, Input, JobSpec, Resources
+from reana_lite.workflow.step import resources
 
 COPY_FAILED = 125
 """Exit code of a job whose workspace could not be copied."""
 
 _KEYS = ("name", "environment", "commands", "compute_backend", "kerberos", "voms_proxy", "rucio", "unpacked_img")
 _PREFIXES = ("kubernetes_", "htcondor_", "slurm_", "c4p_")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTPE]i?)?")
-_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
 _FORGOTTEN = re.compile(r"\s*(export|source|\.|cd|set|alias|unset|umask|ulimit|module|conda|setupATLAS|lsetup)(\s|$)")
 _SETS = re.compile(r"(?:^|[;&|\n(]|\bexport\s)\s*([A-Za-z_]\w*)=")
 
@@ -158,12 +158,7 @@ def read_serial(
                 faults.append(fault(("steps", index, "commands", position), where))
             if not reasons:
                 filled.append(Template(command).substitute(parameters))
-        try:
-            resources = _resources(one)
-        except ValueError as error:
-            faults.append(fault(("steps", index), f"step {name!r}: {error}"))
-            resources = Resources()
-        steps.append(SerialStep(name, tuple(filled), _tagged(environment), resources))
+        steps.append(SerialStep(name, tuple(filled), _tagged(environment), resources(_wanted(one))))
     if faults:
         raise InvalidWorkflow.of(faults)
     serial = Serial(tuple(steps))
@@ -193,55 +188,14 @@ def _tagged(image: str) -> str:
     return name if not name or ":" in last or "@" in last else f"{name}:latest"
 
 
-def _resources(step: Mapping[str, Any]) -> Resources:
-    """What a step asks for, REANA's keys read; ValueError for a value that cannot be."""
-    cpus, memory, timeout = 1.0, None, None
-    other: list[str] = []
-    for key, value in step.items():
-        if key in ("name", "environment", "commands"):
-            continue
-        if key in ("kubernetes_cpu_limit", "kubernetes_cpu_request"):
-            amount = _cpus(str(value), key)
-            cpus = max(cpus, amount)
-        elif key == "kubernetes_memory_limit" or (key == "kubernetes_memory_request" and memory is None):
-            memory = _bytes(str(value), key)
-        elif key == "kubernetes_job_timeout":
-            timeout = _seconds(value, key)
-        elif key == "compute_backend" and value == "kubernetes":
-            continue
-        elif value not in (False, None):
-            other.append(f"{key}: {value}" if value is not True else str(key))
-    return Resources(cpus=cpus, memory_bytes=memory, timeout_s=timeout, other=tuple(other))
-
-
-def _cpus(text: str, key: str) -> float:
-    number = text.removesuffix("m")
-    try:
-        value = float(number) / (1000 if number != text else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise ValueError(f"{key} is {text!r}; right is a number of cores such as 2 or 500m")
-    return value
-
-
-def _bytes(text: str, key: str) -> int:
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{key} is {text!r}; right is a size such as 8Gi or 500M")
-    unit = match[2] or ""
-    factor = 1 if not unit else 1024 ** (" KMGTPE".index(unit[0])) if unit.endswith("i") else _UNITS[unit]
-    return int(float(match[1]) * factor)
-
-
-def _seconds(value: Any, key: str) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise ValueError(f"{key} is {value!r}; right is a number of seconds")
-    return seconds
+def _wanted(step: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a step asks for beside its image, one mapping each; what only helps REANA's scheduler is left out."""
+    left_out = ("name", "environment", "commands", "kubernetes_memory_request")
+    return tuple(
+        {key: value}
+        for key, value in step.items()
+        if key not in left_out and value not in (False, None) and (key, value) != ("compute_backend", "kubernetes")
+    )
 
 
 def _warnings(serial: Serial) -> Iterator[str]:
@@ -300,11 +254,12 @@ class SerialEngine:
 
     state: RunState = RunState.CREATED
     error: str = ""
+    init: InitData = field(default_factory=InitData)
     done: int = 0
+    reused: int = 0
     started: bool = False
     tree: Input | None = None
     _all: tuple[_One, ...] = ()
-    _init: tuple[Input, ...] = ()
     _index: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -312,10 +267,18 @@ class SerialEngine:
         """Number of commands."""
         return len(self._all)
 
-    @property
-    def failed(self) -> int:
-        """Number of commands that failed: 0 or 1."""
-        return int(self.state is RunState.FAILED)
+    def progress(self) -> dict[str, int]:
+        """Counts of commands: total, submitted, running, finished, reused, failed."""
+        live = self.state is RunState.RUNNING
+        failed = self.state is RunState.FAILED
+        return {
+            "total": self.total,
+            "submitted": min(self.done + live + failed, self.total),
+            "running": int(live and self.started),
+            "finished": self.done,
+            "reused": self.reused,
+            "failed": int(failed),
+        }
 
     def handle(self, event: Event) -> list[Command]:
         """What is to be done now that this has happened; raises Conflict for what cannot have happened."""
@@ -368,7 +331,7 @@ class SerialEngine:
             raise Conflict("the run has started already")
         self._all = tuple(_commands(Serial.from_json(event.workflow)))
         self._index = {one.node: index for index, one in enumerate(self._all)}
-        self._init = event.init.trees
+        self.init = event.init
         self.state = RunState.RUNNING
         return self._submit() if self._all else [self._finish(RunState.FINISHED)]
 
@@ -383,7 +346,7 @@ class SerialEngine:
 
     def _submit(self) -> list[Command]:
         one = self._all[self.done]
-        before = (self.tree,) if self.tree is not None else self._init
+        before = (self.tree,) if self.tree is not None else self.init.trees
         if one.step.environment:
             environment = Environment(EnvironmentKind.CONTAINER, one.step.environment, workdir=one.folder)
         else:
@@ -394,6 +357,7 @@ class SerialEngine:
     def _finished(self, event: JobFinished) -> list[Command]:
         self.tree = Input(self.folder(event.node), event.key, event.attempt, event.digest)
         self.done += 1
+        self.reused += bool(event.reused_from)
         self.started = False
         return self._submit() if self.done < self.total else [self._finish(RunState.FINISHED)]
 

@@ -4,6 +4,7 @@
     entries      folders, recast-atlas entries and index files -> what is there, by name
     fetching     bytes behind a URI; toplevels on GitHub and GitLab; downloads with their digest
     archive      zip files, unpacked without trusting them
+    template     a new analysis to start from
 
 A place: it reads folders and the network, keeps nothing but verified downloads. Called by target.py and the commands
 of `recast catalogue`; no rule of the language is here.
@@ -13,6 +14,7 @@ from reana_lite.catalogue.archive import unpack
 from reana_lite.catalogue.entries import Catalogue, Entry, EntryKind, added, load_analysis, removed
 from reana_lite.catalogue.fetching import fetch, fetcher, obtain, toplevel_uri
 from reana_lite.catalogue.sources import Sources
+from reana_lite.catalogue.template import create
 
 __all__ = [
     "Catalogue",
@@ -20,6 +22,7 @@ __all__ = [
     "EntryKind",
     "Sources",
     "added",
+    "create",
     "fetch",
     "fetcher",
     "load_analysis",

@@ -62,7 +62,8 @@ def prepared(
     example: str = "",
 ) -> Prepared:
     """What bare workflows and entries of recast-atlas have in common; paths in `dataopts` are relative to `folder`."""
-    data = data_options(dataopts, sources, folder=folder, scratch=Scratch(options.scratch))
+    lenient = kind is TargetKind.WORKFLOW
+    data = data_options(dataopts, sources, folder=folder, scratch=Scratch(options.scratch), lenient=lenient)
     switches = workflow_options(assigned(options.workflow_options, option="-w"))
     ready = stand_ins(None, folder, options)
     engine_options = dict(data.options)
@@ -101,11 +102,12 @@ def _loaded(path: Path | str, sources: Sources, options: TargetOptions) -> tuple
         uri = toplevel_uri(options.toplevel, folder=options.folder)
         source = str(path)
         local = options.folder / options.toplevel
-        if local.is_dir() and not (local / source).is_file() and (options.folder / path).is_file():
+        if local.is_dir() and (Path(source).is_absolute() or not (local / source).is_file()):
             inside = (options.folder / path).resolve()
-            if not inside.is_relative_to(local.resolve()):
+            if inside.is_relative_to(local.resolve()):
+                source = str(inside.relative_to(local.resolve()))
+            elif inside.is_file():
                 raise NotFound(f"{path} is not below the toplevel {options.toplevel}", path=str(path))
-            source = str(inside.relative_to(local.resolve()))
         return read_workflow(uri, source_of(source), fetch), f"{options.toplevel}:{source}", ()
     file = Path(path).resolve()
     here = options.folder.resolve()

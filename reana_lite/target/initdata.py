@@ -142,8 +142,13 @@ def _measure(value: Any, where: str, known: dict[int, int], active: set[int]) ->
     return known[id(value)]
 
 
-def data_options(options: Mapping[str, Any], sources: Sources, *, folder: Path, scratch: Scratch) -> Data:
-    """What -d says (values already read as YAML), with every file it names found; paths are relative to `folder`."""
+def data_options(
+    options: Mapping[str, Any], sources: Sources, *, folder: Path, scratch: Scratch, lenient: bool = False
+) -> Data:
+    """What -d says (values already read as YAML), with every file it names found; paths are relative to `folder`.
+
+    `lenient`: an init folder that does not exist is only worth a warning, as yadage has it.
+    """
     for key in options:
         if key not in _DATA_OPTIONS:
             raise InvalidInput(f"unknown data option {key!r}{near(key, _DATA_OPTIONS)}", field=key, value=options[key])
@@ -153,17 +158,22 @@ def data_options(options: Mapping[str, Any], sources: Sources, *, folder: Path, 
     if options.get("pathbase"):
         base = _folder(folder, options["pathbase"], "pathbase")
     brought: list[Brought] = []
+    warnings: list[str] = []
     if options.get("inputarchive"):
         brought.append(Brought(INIT_ROOT, path=_archive(options, sources, folder=folder, scratch=scratch)))
     elif options.get("archivematch"):
         raise InvalidInput("data option 'archivematch' needs 'inputarchive'", field="archivematch")
     elif options.get("initdir") is not None:
-        brought.append(Brought(INIT_ROOT, path=_folder(base, options["initdir"], "initdir")))
+        try:
+            brought.append(Brought(INIT_ROOT, path=_folder(base, options["initdir"], "initdir")))
+        except InvalidInput as error:
+            if not lenient:
+                raise
+            warnings.append(error.message)
     subinits: dict[str, Any] = {}
     if options.get("subinits"):
         subinits = _subinits(options["subinits"], base, SUBINITS, brought)
     rest: dict[str, Any] = {}
-    warnings = []
     for key, default in (("nest", True), ("ensure", True)):
         value = options.get(key, default)
         if not isinstance(value, bool):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from reana_lite.analysis import read_document
 from reana_lite.catalogue import Catalogue, EntryKind, Sources
@@ -18,12 +20,26 @@ IN_A_FOLDER = (ANALYSIS_FILE, "recast.yml", "reana.yaml", "reana.yml", "workflow
 """What a folder is looked through for, in this order."""
 
 
-def resolve(target: str, *, options: TargetOptions, sources: Sources) -> Prepared:
+class Home(Protocol):
+    """What is needed of the installation's settings: `home`, the folder of all it keeps."""
+
+    @property
+    def home(self) -> Path: ...
+
+
+def resolve(
+    target: str, *, options: TargetOptions, settings: Home | None = None, sources: Sources | None = None
+) -> Prepared:
     """The run that TARGET and the options ask for, checked as far as can be before a job starts.
 
     A file that exists is taken as a file; a name of the catalogue wins over a folder of that name, unless it is written
-    as a path (./NAME). Raises NotFound, InvalidInput, InvalidAnalysis, InvalidWorkflow, Unavailable.
+    as a path (./NAME). `sources` default to what the environment says, with downloads below the settings' home.
+    Raises NotFound, InvalidInput, InvalidAnalysis, InvalidWorkflow, Unavailable.
     """
+    if sources is None:
+        sources = Sources.from_environment()
+        if settings is not None:
+            sources = replace(sources, downloads=settings.home / "downloads")
     kind, path = find(target, options=options, sources=sources)
     match kind:
         case TargetKind.ANALYSIS:
@@ -42,7 +58,11 @@ def find(target: str, *, options: TargetOptions, sources: Sources) -> tuple[Targ
         raise InvalidInput("TARGET is empty; name an analysis, a folder or a file", field="target")
     path = options.folder / Path(target).expanduser()
     if path.is_file():
-        return kind_of(path), path
+        try:
+            return kind_of(path), path
+        except InvalidInput:
+            if not options.toplevel:
+                raise
     if options.toplevel:
         return TargetKind.WORKFLOW, target
     written_as_path = target.startswith((".", "/", "~")) or target.endswith((".yml", ".yaml", ".json", "/"))
@@ -86,8 +106,8 @@ def kind_of(path: Path) -> TargetKind:
         return TargetKind.RECAST
     if isinstance(value, dict) and isinstance(value.get("workflow"), dict):
         return TargetKind.REANA
-    if named is not None:
-        return named
+    if named is not None or path.stem == "workflow":
+        return named or TargetKind.WORKFLOW
     if "recast_catalogue_entries" in keys:
         raise InvalidInput(f"{path} is an index of entries; add its folder to the catalogue", field="target")
     raise InvalidInput(
