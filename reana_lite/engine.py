@@ -15,7 +15,6 @@ from typing import Any
 
 from reana_lite.errors import Conflict, InvalidWorkflow
 from reana_lite.event import (
-    Answers,
     Command,
     Event,
     FinishRun,
@@ -33,13 +32,13 @@ from reana_lite.event import (
     StopRequested,
     SubmitJob,
 )
-from reana_lite.job import INIT_ROOT, RUN_ROOT, Input, JobSpec
-from reana_lite.workflow import publisher as publishers
+from reana_lite.job import INIT_ROOT, Input, JobSpec
 from reana_lite.workflow import step as steps
 from reana_lite.workflow.folder import FolderIndex, tidy
 from reana_lite.workflow.graph import Graph, Node, NodeKind, NodeState
 from reana_lite.workflow.layout import InitStage, Layout
-from reana_lite.workflow.publisher import Lookup
+from reana_lite.workflow.lookup import Asked, FileKnowledge
+from reana_lite.workflow.publisher import known_in_advance
 from reana_lite.workflow.snapshot import snapshot
 from reana_lite.workflow.spec import Workflow
 from reana_lite.workflow.value import Json, decoded, escape
@@ -63,8 +62,7 @@ class Engine:
         self._submitted: dict[str, SubmitJob] = {}
         self._looks: dict[str, Look] = {}
         self._predicting: set[str] = set()
-        self._answers: dict[str, Answers] = {}
-        self._lookers: dict[str, dict[str, Node]] = {}
+        self._files = FileKnowledge(self.graph)
         self._trees: FolderIndex[Input] = FolderIndex(INIT_ROOT)
         self._ready: list[Node] = []
         self._commands: list[Command] = []
@@ -134,7 +132,8 @@ class Engine:
             return
         del self._submitted[event.node]
         self._count("running", -(node.state is NodeState.RUNNING))
-        self._answers.setdefault(node.path, {}).update(event.answers)
+        self._files.answered(node, event.answers)
+        node.filled = True
         node.digest = event.digest
         if isinstance(event, JobFinished):
             node.reused_from = event.reused_from
@@ -150,7 +149,7 @@ class Engine:
     def _job_failed(self, node: Node, event: JobFailed) -> None:
         self._fail(node, event.message or f"the job failed ({event.cause})", cause=event.cause)
         if node.known and event.answers:  # it may look at files that are there although the job failed
-            self._now_known(node, self._evaluated(node)[0])
+            self._now_known(node, self._files.evaluate(node).result)
         self._advance()
 
     def _looked(self, event: Looked) -> None:
@@ -163,7 +162,7 @@ class Engine:
             raise Conflict(f"Looked for {event.node} does not answer {missing[0]}")
         node = self.graph.nodes[event.node]
         self._predicting.discard(node.path)
-        self._answers.setdefault(node.path, {}).update(event.answers)
+        self._files.answered(node, event.answers)
 
         def go_on() -> None:
             if node.state is NodeState.SUBMITTED:
@@ -257,21 +256,22 @@ class Engine:
         try:
             if node.values is None:
                 node.values = steps.contextualised(node.parameters, node.folders)
-            if not publishers.known_in_advance(node.step.publisher, node.folders):
+            if not known_in_advance(node.step.publisher, node.folders):
                 return
-            result, asked = self._evaluated(node)
+            evaluation = self._files.evaluate(node)
         except InvalidWorkflow as error:
             raise InvalidWorkflow(f"node {node.path}: {error.message}", node=node.path) from error
-        if asked:
+        node.fixed = evaluation.fixed
+        if evaluation.asked:
             self._predicting.add(node.path)
-            self._look(node, asked)
+            self._look(node, evaluation.asked)
         else:
-            self._now_known(node, result)
+            self._now_known(node, evaluation.result)
 
     def _run(self, node: Node) -> None:
         """A node whose parents have all finished: submits its job, or publishes if it has none."""
         node.state = NodeState.SUBMITTED
-        self._forget_answers(node)
+        self._files.forget_volatile(node)
         try:
             if node.values is None:
                 node.values = steps.contextualised(node.parameters, node.folders)
@@ -284,32 +284,36 @@ class Engine:
         if job is None:
             self._publish(node)
             return
-        command = SubmitJob(node.path, job, self._inputs(node, job), self._questions(node))
+        questions = () if node.fixed else _questions(self._files.questions(node))
+        command = SubmitJob(node.path, job, self._inputs(node, job), questions)
         self._submitted[node.path] = command
         self._commands.append(command)
         self._count("submitted")
 
     def _publish(self, node: Node) -> None:
         """The result of a node that has ended well; it fails if its publisher does."""
-        try:
-            result, asked = self._evaluated(node)
-        except InvalidWorkflow as error:
-            if node.kind is NodeKind.PURE:
-                raise InvalidWorkflow(f"node {node.path}: {error.message}", node=node.path) from error
-            self._fail(node, error.message)
-            return
-        if asked and node.kind is NodeKind.JOB:
-            self._fail(node, f"its publisher asked {asked[0]}, which was not answered")
-            return
-        if asked:
-            self._look(node, asked)
-            return
-        self._answers.pop(node.path, None)
-        self._now_known(node, result)
+        if not node.fixed:
+            try:
+                evaluation = self._files.evaluate(node)
+            except InvalidWorkflow as error:
+                if node.kind is NodeKind.PURE:
+                    raise InvalidWorkflow(f"node {node.path}: {error.message}", node=node.path) from error
+                self._fail(node, error.message)
+                return
+            if evaluation.asked and node.kind is NodeKind.JOB:
+                self._fail(node, f"the question {':'.join(evaluation.asked[0])} of its publisher was not answered")
+                return
+            if evaluation.asked:
+                self._look(node, evaluation.asked)
+                return
+            self._now_known(node, evaluation.result)
+        node.values = None
         if node.kind is NodeKind.JOB:
             self._count("finished")
         self._ready.extend(self.graph.finish(node))
-        self._files_appeared(node)
+        for looker in self._files.ended(node):
+            if looker.state is NodeState.DEFINED and looker.path not in self._looks:
+                self._predict(looker)
 
     def _fail(self, node: Node, failure: str, *, cause: str = "") -> None:
         self.graph.fail(node, failure, cause=cause)
@@ -324,92 +328,15 @@ class Engine:
             node.result = result
             self.layout.changed(node)
 
-    def _files_appeared(self, node: Node) -> None:
-        """The folder of a node has its files now: predictions that look there are made again."""
-        for looker in self._lookers.pop(node.path, {}).values():
-            if looker.state is NodeState.DEFINED and looker.path not in self._looks:
-                self._predict(looker)
-
     def _count(self, name: str, by: int = 1) -> None:
         self._jobs[name] += by
 
     # -- files ---------------------------------------------------------------------------------------------------------
-    def _look(self, node: Node, questions: Iterable[Question]) -> None:
+    def _look(self, node: Node, asked: Iterable[Asked]) -> None:
         if node.path not in self._looks:
-            command = Look(node.path, tuple(questions))
+            command = Look(node.path, _questions(asked))
             self._looks[node.path] = command
             self._commands.append(command)
-
-    def _forget_answers(self, node: Node) -> None:
-        """Answers about folders of the run that belong to no node may have changed since a prediction."""
-        known = self._answers.get(node.path)
-        for key in list(known or ()):
-            path = tidy(key.partition(":")[2])
-            if known and path.startswith(RUN_ROOT) and not self.graph.folders.owners(_before_magic(path))[1]:
-                del known[key]
-
-    def _evaluated(self, node: Node) -> tuple[Json, list[Question]]:
-        """The result by what is known of files, and the questions that are still to be answered."""
-        known = self._answers.get(node.path, {})
-        asked: dict[Question, None] = {}
-
-        def ask(lookup: Lookup, path: str) -> Any:
-            question = Question(QuestionKind(lookup.value), path)
-            key = str(question)
-            if key in known:
-                return known[key]
-            answer = self._without_asking(node, lookup, path)
-            if answer is not None:
-                return answer
-            asked[question] = None
-            return publishers.nothing(lookup)
-
-        result = publishers.publish(node.step.publisher, node.values, node.folders, ask)
-        return result, list(asked)
-
-    def _without_asking(self, node: Node, lookup: Lookup, path: str) -> Any:
-        """The answer if no file can be there (or the path is a node's folder), else None.
-
-        The folder of a node that has not finished, or that has no job, counts as empty.
-        """
-        fixed = tidy(_before_magic(path) if lookup is Lookup.GLOB else path)
-        folder, owners = self.graph.folders.owners(fixed)
-        if not owners:
-            return None
-        if lookup is Lookup.EXISTS and fixed == folder:
-            return True
-        if any(self._has_files(owner, node) for owner in owners):
-            return None
-        for owner in owners:
-            if owner is not node and not owner.ended:
-                self._lookers.setdefault(owner.path, {})[node.path] = node
-        if lookup is Lookup.DOCUMENT:
-            return {"error": "there is no such file"}
-        if lookup is Lookup.GLOB and fixed == folder and publishers.MAGIC.isdisjoint(path):
-            return [path]
-        return publishers.nothing(lookup)
-
-    def _has_files(self, owner: Node, asking: Node) -> bool:
-        """Whether the folder of a node counts as filled for the node that asks: its job has ended."""
-        if owner is asking:
-            return bool(owner.key) and owner.path not in self._submitted
-        return bool(owner.key) and owner.state is NodeState.FINISHED
-
-    def _questions(self, node: Node) -> tuple[Question, ...]:
-        """What is to be asked when the job of a node has ended."""
-        asked: dict[Question, None] = {}
-
-        def ask(lookup: Lookup, path: str) -> Any:
-            if lookup is Lookup.EXISTS and tidy(path) == node.folders.own:
-                return True
-            asked[Question(QuestionKind(lookup.value), path)] = None
-            return publishers.nothing(lookup)
-
-        try:
-            publishers.publish(node.step.publisher, node.values, node.folders, ask)
-        except InvalidWorkflow:
-            return ()  # said again when the job has ended: until then nothing is wrong
-        return tuple(asked)
 
     def _inputs(self, node: Node, job: JobSpec) -> tuple[Input, ...]:
         """The folders a job reads: ancestors and init trees whose folders occur in its texts."""
@@ -427,11 +354,5 @@ class Engine:
         return tuple(inputs)
 
 
-def _before_magic(path: str) -> str:
-    """A path, or of a pattern the folders before its first component with magic."""
-    fixed = []
-    for part in path.split("/"):
-        if not publishers.MAGIC.isdisjoint(part):
-            break
-        fixed.append(part)
-    return "/".join(fixed) or "/"
+def _questions(asked: Iterable[Asked]) -> tuple[Question, ...]:
+    return tuple(Question(QuestionKind(lookup.value), path) for lookup, path in asked)

@@ -65,8 +65,13 @@ class Folders:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One step with its parameters bound. `result` counts when `known`; `values` are the parameters with folder names
-    filled in, keys sorted."""
+    """One step with its parameters bound.
+
+    `result` counts when `known`, and can not change any more when `fixed`. `values` are the parameters with folder names
+    filled in, keys sorted, while they are needed. `unmet` counts parents that have not finished; `doomed`: one of the
+    ancestors has failed. `filled`: its job has ended, its folder holds what the job wrote. `waiting`: stages that look
+    again when the result is known, with the number of the look.
+    """
 
     number: int
     path: str
@@ -88,6 +93,8 @@ class Node:
     cause: str = ""
     unmet: int = 0
     doomed: bool = False
+    fixed: bool = False
+    filled: bool = False
     key: str = ""
     attempt: int = 0
     digest: str = ""
