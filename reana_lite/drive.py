@@ -26,6 +26,7 @@ from reana_lite.event import (
     to_row,
 )
 from reana_lite.job import Input
+from reana_lite.serial import SerialEngine
 from reana_lite.storage.base import Storage
 from reana_lite.workspace import Workspace
 
@@ -48,7 +49,7 @@ class Drive:
     epoch: int
     storage: Storage
     host: bool = False
-    engine: Engine = field(default_factory=Engine)
+    engine: Engine | SerialEngine = field(default_factory=Engine)
     seq: int = 0
     fresh: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     queue: deque[SubmitJob] = field(default_factory=deque)
@@ -106,6 +107,8 @@ class Drive:
     def _show(self, event: Event) -> None:
         """Keep the workspace in step with what an event says about files."""
         if isinstance(event, RunStarted):
+            if event.options.get("engine") == "serial":
+                self.engine = SerialEngine()
             for tree in event.init.trees:
                 self.workspace.place(tree)
             self.salt = str(event.options.get("salt", ""))

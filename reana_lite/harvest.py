@@ -6,7 +6,6 @@ the installation knows: the theory, the run, the provenance. `show_folder` lays 
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -72,24 +71,27 @@ def shown(value: Any) -> Any:
 
 
 def _result(drive: Drive, record: RunRecord, path: Any, database: Database) -> dict[str, Any]:
-    from reana_lite import result
+    from reana_lite.result import assemble
+    from reana_lite.theory import theory_of
 
-    if isinstance(path, list) and len(path) == 1:
-        path = path[0]
-    if not isinstance(path, str):
-        raise NotFound(f"the result is not one file but {type(path).__name__}")
-    with drive.workspace.open(path) as stream:
-        content = stream.read(RESULT_LIMIT_BYTES + 1)
-    if len(content) > RESULT_LIMIT_BYTES:
-        raise NotFound(f"{shown(path)} is larger than {RESULT_LIMIT_BYTES} bytes")
-    return result.assemble(
-        content,
+    parts = []
+    for one in path if isinstance(path, list) else [path]:
+        if not isinstance(one, str):
+            raise NotFound(f"the result is not a file but {one!r}")
+        with drive.workspace.open(one) as stream:
+            content = stream.read(RESULT_LIMIT_BYTES + 1)
+        if len(content) > RESULT_LIMIT_BYTES:
+            raise NotFound(f"{shown(one)} is larger than {RESULT_LIMIT_BYTES} bytes")
+        parts.append((shown(one), content))
+    result = assemble(
+        parts,
         analysis=record.request["analysis"],
-        theory=record.request["theory"] or {"name": "", "parameters": {}},
+        theory=theory_of(record.request["theory"] or {"name": ""}),
         run=record.id,
         provenance=provenance(drive, record, database),
-        source=shown(path),
+        lumi_ifb=record.request.get("lumi_ifb"),
     )
+    return dict(result.document)
 
 
 def provenance(drive: Drive, record: RunRecord, database: Database) -> dict[str, Any]:
@@ -132,8 +134,3 @@ def show_folder(drive: Drive, *, runs: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return folder
-
-
-def result_json(document: Mapping[str, Any]) -> str:
-    """A result document as it is shown."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

@@ -6,6 +6,7 @@ One way in for the command line and the server. Nothing is executed here.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from reana_lite.database import Database
@@ -31,11 +32,13 @@ def submit(
     name: str = "",
     reuse: bool = True,
     parent: str = "",
+    asked: Mapping[str, Any] | None = None,
 ) -> str:
     """Keep the files of a prepared target and queue a run of it; gives the run's id.
 
     `name` (default: that of the target) gets a number of its own per owner, as in `name.3`. With `reuse` False nothing
-    of other runs is used, and nobody uses this run's. `parent` is the run that this one restarts.
+    of other runs is used, and nobody uses this run's. `parent` is the run that this one restarts. `asked` is what the user
+    said, kept so that it can be asked again.
     """
     run = new_run_id()
     init = prepared.keep(storage)
@@ -50,10 +53,12 @@ def submit(
         "analysis": prepared.name,
         "parameters": dict(prepared.values),
         "results": [asdict(declared) for declared in prepared.results],
-        "theory": theory.summary() if theory is not None else None,
+        "theory": theory.to_dict() if theory is not None else None,
         "example": prepared.example,
         "warnings": list(prepared.warnings),
         "reuse": "salt" not in options,
+        "lumi_ifb": prepared.analysis.lumi_ifb if prepared.analysis is not None else None,
+        "asked": dict(asked or {}),
     }
     database.create_run(
         run=run,

@@ -9,16 +9,20 @@ embeds this, a deployment runs it as a program; no rule of the language or of ph
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from reana_lite.backends.base import Backend, Report, Say, Task
 from reana_lite.database import Database, Transaction
 from reana_lite.drive import Drive, NodeRow
 from reana_lite.errors import Conflict, ReanaLiteError
 from reana_lite.event import JobFailed, JobStarted, RunState, StopRequested, SubmitJob
+from reana_lite.harvest import harvest
 from reana_lite.job import Cause, Environment, EnvironmentKind, JobOutcome, JobState, job_key
 from reana_lite.storage.base import Storage
 
@@ -49,6 +53,7 @@ class Active:
 class Turn:
     """What one turn has to write and then to tell the backend."""
 
+    started: list[tuple[str, int]] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     stops: list[tuple[str, int]] = field(default_factory=list)
     ended: list[tuple[str, int, JobOutcome]] = field(default_factory=list)
@@ -64,7 +69,7 @@ class Worker:
         storage: Storage,
         *,
         backend: Backend,
-        name: str,
+        name: str = "",
         say: Say = log.info,
         watch: Callable[[Drive], None] = lambda drive: None,
         host: bool = False,
@@ -72,7 +77,7 @@ class Worker:
         self.database = database
         self.storage = storage
         self.backend = backend
-        self.name = name
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.say = say
         self.watch = watch
         self.host = host
@@ -91,36 +96,53 @@ class Worker:
         """Drive the runs named (None: all that are queued or abandoned, for ever) until all are over or `until` says so."""
         wanted = set(runs) if runs is not None else None
         while not until():
-            self._adopt(wanted)
-            if wanted is not None and not (wanted & self.drives.keys()) and not self._begun():
-                remaining = self.database.unfinished(wanted)
-                if not remaining:
-                    return
+            if self._is_due():
+                self._adopt(wanted)
+            if wanted is not None and not self.drives and not self._begun() and not self.database.unfinished(wanted):
+                return
             self.turn()
 
     def turn(self) -> None:
         """One turn of the loop: at most POLL_S of waiting."""
-        busy = any(drive.queue for drive in self.drives.values()) and self.backend.room() > 0
-        reports = self._ended or self.backend.wait(0.0 if busy and not self._preparing else POLL_S)
+        reports = self._ended or self.backend.wait(0.0 if self._can_begin() else POLL_S)
         self._ended = []
         turn = Turn()
         changed: dict[str, Drive] = {}
         with self.database.transaction() as transaction:
-            for report in reports:
-                self._take_report(report, turn, changed)
-            if time.monotonic() - self._polled_at >= POLL_S:
+            self._take_reports(reports, turn, changed)
+            if self._is_due():
                 self._poll(transaction, turn, changed)
+            transaction.start_jobs(turn.started)
+            transaction.finish_jobs(turn.ended)
+            for key, attempt in turn.spoiled:
+                transaction.spoil_job(key, attempt)
             self._admit(transaction, turn, changed)
             self._release(turn)
-            self._write(transaction, turn, changed)
+            self._write(transaction, changed)
         self.backend.submit(turn.tasks)
         for key, attempt in turn.stops:
             self.backend.stop(key, attempt)
         for drive in changed.values():
             drive.written()
-            self.watch(drive)
             if drive.finish is not None:
                 del self.drives[drive.run]
+                self._harvest(drive)
+            self.watch(drive)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._polled_at >= POLL_S
+
+    def _can_begin(self) -> bool:
+        """Whether there is something to begin right now: no waiting then."""
+        if self._preparing or not any(drive.queue for drive in self.drives.values()):
+            return any(future.done() for future in self._preparing.values())
+        return self.backend.room() > 0
+
+    def _harvest(self, drive: Drive) -> None:
+        """What the run declares to give goes into the database; a result that cannot be read does not undo the run."""
+        if drive.finish is not None and drive.finish.state is RunState.FINISHED:
+            for problem in harvest(drive, self.database.get_run(drive.run), self.database):
+                self.say(f"{drive.run}: {problem}")
 
     def close(self) -> None:
         """Stop what runs here and give up the runs, so that another worker may take them at once."""
@@ -134,7 +156,11 @@ class Worker:
         """Take up runs that are queued, or whose worker is gone."""
         if wanted is not None and not (wanted - self.drives.keys()):
             return
-        for run, epoch in self.database.claim_runs(self.name, lease_s=LEASE_S, only=wanted):
+        claimed = self.database.claim_runs(self.name, lease_s=LEASE_S, only=wanted)
+        stale = self.database.stale_attempts(self.name, backend=self.backend.name)
+        if stale:
+            self._ended.extend(self.backend.recover(stale))
+        for run, epoch in claimed:
             drive = Drive(run, epoch, self.storage, host=self.host)
             try:
                 drive.replay(self.database.read_events(run))
@@ -143,9 +169,6 @@ class Worker:
                 self.say(f"{run}: {error.message}")
                 continue
             self.drives[run] = drive
-        stale = self.database.stale_attempts(self.name)
-        if stale:
-            self._ended.extend(self.backend.recover(stale))
 
     def _poll(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
         """What other processes want or have done: stop requests, ends of jobs followed; and a sign of life of ours."""
@@ -164,30 +187,39 @@ class Worker:
 
     # -- ends of jobs --------------------------------------------------------------------------------------------
 
-    def _take_report(self, report: Report, turn: Turn, changed: dict[str, Drive]) -> None:
-        active = self._active.get(report.key)
-        if report.outcome is None:
-            if active is not None and active.attempt == report.attempt and not active.started:
-                active.started = True
-                for drive, submit in active.nodes:
-                    drive.nodes[submit.node] = NodeRow(report.key, report.attempt, "running")
-                    drive.take(JobStarted(submit.node, report.key, report.attempt))
-                    changed[drive.run] = drive
-            return
-        turn.ended.append((report.key, report.attempt, report.outcome))
-        if active is not None and active.attempt == report.attempt:
-            self._deliver(report.key, report.attempt, report.outcome, self._active.pop(report.key), turn, changed)
+    def _take_reports(self, reports: Sequence[Report], turn: Turn, changed: dict[str, Drive]) -> None:
+        """Starts and ends; the start of what has ended as well by now is not worth an event."""
+        over = {(report.key, report.attempt) for report in reports if report.outcome is not None}
+        for report in reports:
+            place = (report.key, report.attempt)
+            active = self._active.get(report.key)
+            mine = active is not None and active.attempt == report.attempt
+            if report.outcome is None:
+                if active is not None and mine and not active.started and place not in over:
+                    active.started = True
+                    turn.started.append(place)
+                    for drive, submit in active.nodes:
+                        drive.nodes[submit.node] = NodeRow(report.key, report.attempt, "running")
+                        drive.take(JobStarted(submit.node, report.key, report.attempt))
+                        changed[drive.run] = drive
+                continue
+            turn.ended.append((report.key, report.attempt, report.outcome))
+            if mine:
+                self._deliver(report.key, report.attempt, report.outcome, self._active.pop(report.key), turn, changed)
 
     def _deliver(
         self, key: str, attempt: int, outcome: JobOutcome, active: Active, turn: Turn, changed: dict[str, Drive]
     ) -> None:
         """Tell every node that waits for it how an attempt ended; a lost one goes back to the queue."""
-        again = outcome.cause is Cause.LOST and active.tries < LOST_LIMIT
+        lost = outcome.cause is Cause.LOST and active.tries < LOST_LIMIT
+        again = lost or outcome.state is JobState.STOPPED  # stopped by another's withdrawal: these still want it
         for drive, submit in active.nodes:
             changed[drive.run] = drive
             if again:
                 drive.queue.appendleft(submit)
-                drive.lost[submit.node] = active.tries
+                drive.waiting.pop(submit.node, None)
+                if lost:
+                    drive.lost[submit.node] = active.tries
             elif outcome.state is JobState.FINISHED:
                 self._spoil(submit, outcome, turn)
                 drive.finished_job(submit, key, attempt, digest=outcome.digest, reused_from="")
@@ -218,9 +250,7 @@ class Worker:
                 changed[drive.run] = drive
                 if claim.outcome is not None and self._is_whole(key, claim.attempt, claim.outcome.digest):
                     reused_from = "" if claim.first_run == drive.run else claim.first_run
-                    drive.finished_job(
-                        submit, key, claim.attempt, digest=claim.outcome.digest, reused_from=reused_from
-                    )
+                    drive.finished_job(submit, key, claim.attempt, digest=claim.outcome.digest, reused_from=reused_from)
                     continue
                 if claim.outcome is not None:
                     self.say(f"kept outputs of {submit.node} are damaged: computing them again")
@@ -274,9 +304,7 @@ class Worker:
     def _task(self, key: str, attempt: int, drive: Drive, submit: SubmitJob) -> Task:
         environment = submit.job.environment
         digest = self._digests[self._environment_name(drive, environment)]
-        return Task(
-            key, attempt, submit.job, submit.inputs, digest, drive.stand_ins, label=f"{drive.run}{submit.node}"
-        )
+        return Task(key, attempt, submit.job, submit.inputs, digest, drive.stand_ins, label=f"{drive.run}{submit.node}")
 
     def _is_whole(self, key: str, attempt: int, digest: str) -> bool:
         """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""
@@ -351,11 +379,8 @@ class Worker:
     def _begun(self) -> bool:
         return any(active.begun for active in self._active.values())
 
-    def _write(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
-        """One transaction for all that this turn decided."""
-        transaction.finish_jobs(turn.ended)
-        for key, attempt in turn.spoiled:
-            transaction.spoil_job(key, attempt)
+    def _write(self, transaction: Transaction, changed: dict[str, Drive]) -> None:
+        """What became of the runs in this turn."""
         for run, drive in list(changed.items()):
             try:
                 transaction.append_events(run, drive.epoch, drive.seq, drive.fresh)

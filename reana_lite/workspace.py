@@ -6,10 +6,12 @@ is what the nodes that own it have written: later nodes of the same folder over 
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import BinaryIO
 
 import yaml
@@ -25,20 +27,74 @@ DOCUMENT_LIMIT_BYTES = 50_000_000
 """Largest document a publisher may read (bytes): it becomes part of the event log."""
 
 
+class Listing:
+    """One tree by path: its artifacts, the folders above them, and the names in each folder."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.artifacts = {artifact.path: artifact for artifact in manifest.artifacts}
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """Folder ("" is the tree itself) -> names directly in it, sorted."""
+        below: dict[str, set[str]] = {"": set()}
+        for path, artifact in self.artifacts.items():
+            if artifact.kind == "folder":
+                below.setdefault(path, set())
+            while True:
+                folder, _, name = path.rpartition("/")
+                known = folder in below
+                below.setdefault(folder, set()).add(name)
+                if known or not folder:
+                    break
+                path = folder
+        return {folder: sorted(found) for folder, found in below.items()}
+
+    def resolved(self, path: str, depth: int = 0) -> str | None:
+        """The path behind links inside this tree; None if nothing is there."""
+        if path in self.artifacts and self.artifacts[path].kind != "link":
+            return path
+        if path in self.names:
+            return path
+        parts = path.split("/")
+        for cut in range(1, len(parts) + 1):
+            artifact = self.artifacts.get("/".join(parts[:cut]))
+            if artifact is not None and artifact.kind == "link" and depth < 20:
+                start = "/".join(parts[: cut - 1])
+                target = posixpath.normpath(posixpath.join(start, artifact.target, *parts[cut:]))
+                return self.resolved("" if target == "." else target, depth + 1)
+        return None
+
+
 @dataclass(slots=True)
 class Workspace:
-    """Virtual folders and the places they show. `host`: paths outside of the virtual roots are looked up on this machine."""
+    """Virtual folders and the places they show; with `host`, other paths are looked up on this machine.
+
+    It is also the `Files` that patterns are matched against (workflow.pattern).
+    """
 
     storage: Storage
     host: bool = False
     _places: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
-    _listings: dict[tuple[str, int], dict[str, Artifact | None]] = field(default_factory=dict)
+    _children: dict[str, dict[str, None]] = field(default_factory=dict)
+    _listings: dict[tuple[str, int], Listing] = field(default_factory=dict)
 
     def place(self, tree: Input) -> None:
-        """Let a folder show one more tree."""
+        """Let a folder show one more tree, over those it shows already."""
         places = self._places.setdefault(tree.folder, [])
         if (tree.key, tree.attempt) not in places:
             places.append((tree.key, tree.attempt))
+            path = tree.folder
+            while path != "/":
+                parent, name = posixpath.split(path)
+                siblings = self._children.setdefault(parent, {})
+                if name in siblings:
+                    break
+                siblings[name] = None
+                path = parent
+
+    def refresh(self, key: str, attempt: int) -> None:
+        """Forget what a place held: somebody has written into it."""
+        self._listings.pop((key, attempt), None)
 
     def answer(self, questions: Iterable[Question]) -> Answers:
         """Answers to the engine's questions, as event.QuestionKind says."""
@@ -49,51 +105,76 @@ class Workspace:
         found: dict[str, Artifact] = {}
         for folder, places in self._places.items():
             for place in places:
-                for path, artifact in self._listing(place).items():
-                    if artifact is not None:
-                        found[f"{folder}/{path}"] = artifact
+                for path, artifact in self._listing(place).artifacts.items():
+                    found[f"{folder}/{path}"] = artifact
         return dict(sorted(found.items()))
 
     def open(self, path: str) -> BinaryIO:
         """A file for reading, by virtual path; raises NotFound."""
-        for place, inner in self._candidates(path):
-            if inner in self._listing(place):
-                return self.storage.open(*place, inner)
+        for place, inner in self._candidates(posixpath.normpath(path)):
+            listing = self._listing(place)
+            resolved = listing.resolved(inner)
+            if resolved is not None and resolved in listing.artifacts:
+                return self.storage.open(*place, resolved)
         raise NotFound(f"no artifact {path!r} in this run", path=path)
+
+    # -- workflow.pattern.Files ----------------------------------------------------------------------------------
+
+    def names(self, folder: str) -> list[str]:
+        """Sorted names directly in a folder."""
+        folder = posixpath.normpath(folder)
+        if not _is_virtual(folder):
+            return _host_names(folder) if self.host else []
+        found = set(self._children.get(folder, ()))
+        for place, inner in self._candidates(folder):
+            listing = self._listing(place)
+            resolved = listing.resolved(inner)
+            if resolved is not None:
+                found.update(listing.names.get(resolved, ()))
+        return sorted(found)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything of that name (a broken link counts)."""
+        if not _is_virtual(path):
+            return self.host and os.path.lexists(path)
+        path = posixpath.normpath(path)
+        if path in self._places or path in self._children or path == RUN_ROOT:
+            return True
+        return any(self._artifact(p, inner) or self._listing(p).resolved(inner) for p, inner in self._candidates(path))
+
+    def is_folder(self, path: str) -> bool:
+        """Whether it is a folder or a link to one."""
+        if not _is_virtual(path):
+            return self.host and os.path.isdir(path)  # noqa: PTH112 - any string of a user
+        path = posixpath.normpath(path)
+        if path in self._places or path in self._children or path == RUN_ROOT:
+            return True
+        return any(self._listing(p).resolved(inner) in self._listing(p).names for p, inner in self._candidates(path))
+
+    def is_link(self, path: str) -> bool:
+        """Whether it is a symbolic link."""
+        if not _is_virtual(path):
+            return self.host and os.path.islink(path)  # noqa: PTH114 - any string of a user
+        found = (self._artifact(place, inner) for place, inner in self._candidates(posixpath.normpath(path)))
+        return any(artifact is not None and artifact.kind == "link" for artifact in found)
+
+    # -- inside --------------------------------------------------------------------------------------------------
 
     def _answer(self, question: Question) -> object:
         if question.kind is QuestionKind.EXISTS:
-            return self._exists(question.path)
+            return self._is_there(question.path)
         if question.kind is QuestionKind.GLOB:
-            return self._glob(question.path)
+            return pattern.glob(question.path, self)
         return self._document(question.path)
 
-    def _exists(self, path: str) -> bool:
-        if self._is_virtual(path):
-            path = os.path.normpath(path)
-            parents = {RUN_ROOT, INIT_ROOT} | self._places.keys()
-            if any(folder == path or folder.startswith(path + "/") for folder in parents):
-                return True
-            return any(inner in self._listing(place) for place, inner in self._candidates(path))
-        return self.host and os.path.exists(path)  # noqa: PTH110 - a plain string of the user's, any shape
-
-    def _glob(self, path: str) -> list[str]:
-        if self._is_virtual(path):
-            return pattern.glob(path, self._paths(path))
-        return pattern.glob_host(path) if self.host else []
-
-    def _paths(self, path: str) -> list[str]:
-        """Virtual paths that a pattern may match: those of the folders its literal beginning allows."""
-        literal = pattern.literal_prefix(path)
-        paths: set[str] = set()
-        for folder, places in self._places.items():
-            if folder.startswith(literal) or (literal + "/").startswith(folder + "/"):
-                paths.add(folder + "/")
-                for place in places:
-                    for inner, artifact in self._listing(place).items():
-                        folder_like = artifact is None or artifact.kind == "folder"
-                        paths.add(f"{folder}/{inner}" + ("/" if folder_like else ""))
-        return sorted(paths)
+    def _is_there(self, path: str) -> bool:
+        """As os.path.exists: a broken link does not count."""
+        if not _is_virtual(path):
+            return self.host and os.path.exists(path)  # noqa: PTH110 - any string of a user
+        path = posixpath.normpath(path)
+        if path in self._places or path in self._children or path == RUN_ROOT:
+            return True
+        return any(self._listing(place).resolved(inner) is not None for place, inner in self._candidates(path))
 
     def _document(self, path: str) -> dict[str, object]:
         try:
@@ -104,30 +185,36 @@ class Workspace:
         if len(content) > DOCUMENT_LIMIT_BYTES:
             return {"error": f"{path} is larger than {DOCUMENT_LIMIT_BYTES} bytes"}
         try:
-            return {"value": yaml.safe_load(content)}
+            value = yaml.safe_load(content)
+            json.dumps(value)
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             return {"error": f"{path} is not YAML: {' '.join(str(error).split())}"}
+        except (TypeError, ValueError) as error:
+            return {"error": f"{path} holds what JSON cannot say: {error}"}
+        return {"value": value}
 
-    @staticmethod
-    def _is_virtual(path: str) -> bool:
-        return path.startswith((RUN_ROOT, INIT_ROOT))
-
-    def _candidates(self, path: str) -> Iterable[tuple[tuple[str, int], str]]:
-        """(place, path inside it) for each folder above `path`, the deepest and latest first."""
+    def _candidates(self, path: str) -> Iterator[tuple[tuple[str, int], str]]:
+        """(place, path inside it) for each folder at or above `path`, the deepest and latest first."""
         parts = path.split("/")
-        for cut in range(len(parts) - 1, 0, -1):
+        for cut in range(len(parts), 1, -1):
             for place in reversed(self._places.get("/".join(parts[:cut]), [])):
                 yield place, "/".join(parts[cut:])
 
-    def _listing(self, place: tuple[str, int]) -> dict[str, Artifact | None]:
-        """Paths of a place with their artifacts; folders that are not empty have None."""
+    def _artifact(self, place: tuple[str, int], inner: str) -> Artifact | None:
+        return self._listing(place).artifacts.get(inner)
+
+    def _listing(self, place: tuple[str, int]) -> Listing:
         if place not in self._listings:
-            manifest = self.storage.manifest(*place) or Manifest()
-            listing: dict[str, Artifact | None] = {}
-            for artifact in manifest.artifacts:
-                for parent in Path(artifact.path).parents:
-                    if str(parent) != ".":
-                        listing.setdefault(str(parent), None)
-                listing[artifact.path] = artifact
-            self._listings[place] = listing
+            self._listings[place] = Listing(self.storage.manifest(*place) or Manifest())
         return self._listings[place]
+
+
+def _is_virtual(path: str) -> bool:
+    return path.startswith((RUN_ROOT, INIT_ROOT))
+
+
+def _host_names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))  # noqa: PTH208 - any string of a user
+    except OSError:
+        return []

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.option("--json", "as_json", is_flag=True, help="The whole result document.")
 @click.option("--csv", "as_csv", is_flag=True, help="The yields per signal region as CSV.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw yields per region (.pdf, .png, .svg).")
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw yields per region (.pdf, .png, .svg)."
+)
 @click.option("--plot-limits", type=click.Path(dir_okay=False, path_type=Path), help="Draw the limits on mu.")
 def results(run: str, as_json: bool, as_csv: bool, plot: Path | None, plot_limits: Path | None) -> None:
     """Show the result of RUN: the verdict, r, the driving region and validity first.
@@ -42,23 +44,24 @@ def results(run: str, as_json: bool, as_csv: bool, plot: Path | None, plot_limit
             raise _absent(record)
         summary(installation, record)
         return
-    from reana_lite import result
+    from reana_lite.result import result_of
 
+    result = result_of(document)
     if as_json:
         print_json(document)
     elif as_csv:
-        click.echo(result.to_csv(document), nl=False)
+        click.echo(result.to_csv(), nl=False)
     elif not (plot or plot_limits):
-        click.echo(plain(result.to_text(document)))
+        click.echo(plain(result.to_text()))
     if plot:
-        from reana_lite import plots
+        from reana_lite.plots import plot_yields
 
-        plots.plot_yields(document, plot)
+        plot_yields(result, plot)
         click.echo(f"drawn: {plot}", err=True)
     if plot_limits:
-        from reana_lite import plots
+        from reana_lite.plots import plot_limits as draw_limits
 
-        plots.plot_limits(document, plot_limits)
+        draw_limits(result, plot_limits)
         click.echo(f"drawn: {plot_limits}", err=True)
 
 
@@ -73,15 +76,15 @@ def summary(installation: Installation, record: RunRecord) -> None:
     """The result of a finished run for people: its document, or what it declares."""
     document = installation.database.get_result(record.id, "result")
     if document is not None:
-        from reana_lite import result
+        from reana_lite.result import result_of
 
-        click.echo(plain(result.to_text(document)))
+        click.echo(plain(result_of(document).to_text()))
     declared: dict[str, Any] = installation.database.get_result(record.id, "declared") or {}
     for name, entry in declared.items():
         if entry["kind"] != "result":
             click.echo(f"{plain(name)} ({entry['kind']}): {plain(json.dumps(entry['value'], ensure_ascii=False))}")
     if document is None and not declared:
-        raise _absent(record)
+        click.echo(f"no results are declared; its files: recast artifacts ls {record.id}", err=True)
 
 
 @click.group()

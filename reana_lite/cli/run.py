@@ -13,7 +13,7 @@ from reana_lite.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
     from reana_lite.database import RunRecord
-    from reana_lite.target import Prepared
+    from reana_lite.drive import Drive
 
 EXIT_FAILED = 1
 """Exit code of a run that ended other than finished."""
@@ -22,18 +22,26 @@ EXIT_FAILED = 1
 @click.command()
 @click.argument("target", required=False)
 @click.argument("files", nargs=-1)
-@click.option("-p", "--parameter", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter; VALUE is YAML.")
+@click.option(
+    "-p", "--parameter", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter; VALUE is YAML."
+)
 @click.option("--name", "--tag", default="", help="Name of the run (default: that of the target).")
 @click.option("--example", default="", help="Use this example of the analysis as theory and parameters.")
 @click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs run (default: auto).")
 @click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine).")
 @click.option("--no-cache", is_flag=True, help="Use no kept outputs of other runs.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run, or try a failed one again.")
-@click.option("--engine", type=click.Choice(["reana-lite", "yadage"]), default="reana-lite", help="yadage: the reference.")
+@click.option(
+    "--engine", type=click.Choice(["reana-lite", "yadage"]), default="reana-lite", help="yadage: the reference."
+)
 @click.option("-d", "--dataopt", "data_options", multiple=True, metavar="KEY=VALUE", help="Yadage's data options.")
-@click.option("-w", "--wflowopt", "workflow_options", multiple=True, metavar="KEY=VALUE", help="Yadage's workflow options.")
+@click.option(
+    "-w", "--wflowopt", "workflow_options", multiple=True, metavar="KEY=VALUE", help="Yadage's workflow options."
+)
 @click.option("-t", "--toplevel", default="", help="Where references of a workflow file start.")
-@click.option("--stand-in", "stand_ins", multiple=True, metavar="IMAGE=LOCKFILE", help="Requirements in place of an image.")
+@click.option(
+    "--stand-in", "stand_ins", multiple=True, metavar="IMAGE=LOCKFILE", help="Requirements in place of an image."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document: {run, state, workspace, nodes}.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def run(target: str | None, files: tuple[str, ...], **options: Any) -> None:
@@ -61,80 +69,102 @@ def run(target: str | None, files: tuple[str, ...], **options: Any) -> None:
         run_id = resume(installation, options["resume"], options)
     else:
         run_id = begin(installation, str(target), files, options)
-    record = execute(installation, run_id, options)
-    report(installation, record, as_json=options["as_json"])
+    drive = execute(installation, run_id, options)
+    record = report(installation, drive, as_json=options["as_json"])
     if record.state != "finished":
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
 def begin(installation: Installation, target: str, files: tuple[str, ...], options: dict[str, Any]) -> str:
     """Resolve and submit; gives the run's id."""
-    from reana_lite.submission import submit
-    from reana_lite.target import TargetOptions, resolve
-
     stand_ins = {}
     for text in options["stand_ins"]:
         image, sign, lock = text.partition("=")
         if not sign:
             raise InvalidInput(f"--stand-in {text!r} is not IMAGE=LOCKFILE", field="stand-in", value=text)
         stand_ins[image] = lock
+    asked = {
+        "target": target,
+        "files": list(files),
+        "assignments": list(options["assignments"]),
+        "data_options": list(options["data_options"]),
+        "workflow_options": list(options["workflow_options"]),
+        "toplevel": options["toplevel"],
+        "example": options["example"],
+        "stand_ins": stand_ins,
+        "folder": str(Path.cwd()),
+    }
+    return _ask(installation, asked, name=options["name"], reuse=not options["no_cache"], quiet=options["quiet"])
+
+
+def _ask(
+    installation: Installation, asked: dict[str, Any], *, name: str, reuse: bool, quiet: bool, parent: str = ""
+) -> str:
+    from reana_lite.submission import submit
+    from reana_lite.target import TargetOptions, resolve
+
     with tempfile.TemporaryDirectory(prefix="recast-") as scratch:
-        asked = TargetOptions(
-            files=files,
-            assignments=options["assignments"],
-            data_options=options["data_options"],
-            workflow_options=options["workflow_options"],
-            toplevel=options["toplevel"],
-            example=options["example"],
-            stand_ins=stand_ins,
-            folder=Path.cwd(),
+        options = TargetOptions(
+            files=tuple(asked["files"]),
+            assignments=tuple(asked["assignments"]),
+            data_options=tuple(asked["data_options"]),
+            workflow_options=tuple(asked["workflow_options"]),
+            toplevel=asked["toplevel"],
+            example=asked["example"],
+            stand_ins=asked["stand_ins"],
+            folder=Path(asked["folder"]),
             scratch=Path(scratch),
         )
-        prepared = resolve(target, settings=installation.settings, options=asked)
-        warn(prepared, quiet=options["quiet"])
+        prepared = resolve(asked["target"], settings=installation.settings, options=options)
+        for warning in () if quiet else prepared.warnings:
+            click.echo(f"warning: {plain(warning)}", err=True)
         return submit(
             prepared,
             database=installation.database,
             storage=installation.storage,
             owner=installation.settings.user,
-            name=options["name"],
-            reuse=not options["no_cache"],
+            name=name,
+            reuse=reuse,
+            parent=parent,
+            asked=asked,
         )
 
 
-def warn(prepared: Prepared, *, quiet: bool) -> None:
-    """What the user should know before anything runs."""
-    for warning in () if quiet else prepared.warnings:
-        click.echo(f"warning: {plain(warning)}", err=True)
-
-
 def resume(installation: Installation, name: str, options: dict[str, Any]) -> str:
-    """The run to go on with: the same one if it is not over, else a new one of the same request that names the old."""
-    from reana_lite.submission import restart
+    """The run to go on with: the same one if it is not over, else a new one of the same request that names the old.
 
+    The target is read again, so that what has been mended since then counts; steps that are as before are reused.
+    """
     record = installation.database.get_run(name, owner=installation.settings.user)
     if record.state in ("created", "queued", "running"):
         return record.id
     if record.state == "finished":
         raise Conflict(f"run {record.id} is finished: there is nothing to go on with", run=record.id)
-    return restart(record.id, database=installation.database, owner=installation.settings.user)
+    asked = record.request["asked"]
+    return _ask(
+        installation, asked, name=record.name, reuse=record.request["reuse"], quiet=options["quiet"], parent=record.id
+    )
 
 
-def execute(installation: Installation, run_id: str, options: dict[str, Any]) -> RunRecord:
+def execute(installation: Installation, run_id: str, options: dict[str, Any]) -> Drive:
     """Drive the run in this process until it is over."""
     from reana_lite.backends.choice import choose
     from reana_lite.cli.progress import Progress
-    from reana_lite.harvest import harvest
+    from reana_lite.drive import replayed
     from reana_lite.worker import Worker
 
-    settings = installation.settings
-    first = installation.database.read_events(run_id)[0]
-    backend = choose(options["backend"] or settings.backend, first[2], settings=settings, storage=installation.storage,
-                     cores=options["cores"])  # fmt: skip
+    settings, database, storage = installation.settings, installation.database, installation.storage
+    last: dict[str, Drive] = {}
     with Progress(quiet=options["quiet"]) as progress:
-        worker = Worker(
-            installation.database, installation.storage, backend=backend, say=progress.say, watch=progress.watch, host=True
-        )
+
+        def watch(drive: Drive) -> None:
+            last[drive.run] = drive
+            progress.watch(drive)
+
+        started = database.read_events(run_id)[0][2]
+        name = options["backend"] or settings.backend
+        backend = choose(name, started, settings=settings, storage=storage, cores=options["cores"])
+        worker = Worker(database, storage, backend=backend, say=progress.say, watch=watch, host=True)
         try:
             worker.drive([run_id])
         except KeyboardInterrupt:
@@ -142,29 +172,29 @@ def execute(installation: Installation, run_id: str, options: dict[str, Any]) ->
             raise
         finally:
             worker.close()
-    harvest(run_id, database=installation.database, storage=installation.storage)
-    return installation.database.get_run(run_id)
+    return last.get(run_id) or replayed(run_id, database.read_events(run_id), storage)
 
 
-def report(installation: Installation, record: RunRecord, *, as_json: bool) -> None:
+def report(installation: Installation, drive: Drive, *, as_json: bool) -> RunRecord:
     """What came out, in a few lines or as one JSON document."""
     from reana_lite.harvest import show_folder
 
-    folder = show_folder(record.id, settings=installation.settings, database=installation.database,
-                         storage=installation.storage)  # fmt: skip
-    counts = {"total": record.total, "finished": record.finished, "reused": record.reused, "failed": record.failed}
+    record = installation.database.get_run(drive.run)
+    folder = show_folder(drive, runs=installation.settings.home / "runs")
     if as_json:
+        counts = {"total": record.total, "finished": record.finished, "reused": record.reused, "failed": record.failed}
         print_json({"run": record.id, "name": record.full_name, "state": str(record.state), "error": record.error,
                     "workspace": str(folder), "nodes": counts})  # fmt: skip
-        return
+        return record
     from reana_lite.cli.results import summary
+    from reana_lite.cli.runs import explain
 
+    failed = f", {record.failed} failed" if record.failed else ""
     click.echo(f"run {record.id} ({plain(record.full_name)}) {record.state}: "
-               f"{record.reused} of {record.total} steps reused, {record.failed} failed")  # fmt: skip
-    if record.state != "finished":
-        from reana_lite.cli.runs import explain
-
-        explain(installation, record)
-    else:
+               f"{record.reused} of {record.total} steps reused{failed}")  # fmt: skip
+    if record.state == "finished":
         summary(installation, record)
+    else:
+        explain(installation, record)
     click.echo(f"files: {folder}")
+    return record
