@@ -107,6 +107,8 @@ class _Reader:
             raise _refusal(self.source, f"holds more than {LIMIT_VALUES} values (aliases count each time)", line)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, line)
+        if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+            raise _refusal(self.source, f"{pointer(path)}: the tag {node.tag} is not read here", line)
         if id(node) in self.above:
             raise _refusal(self.source, f"{pointer(path)} is an alias of something around it: a circle", line)
         if len(path) > LIMIT_DEPTH:
