@@ -1,0 +1,1 @@
+"""How the tables have grown, one numbered step each; run by opening.upgrade through Alembic."""

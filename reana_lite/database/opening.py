@@ -1,0 +1,169 @@
+"""A database is opened: engine, settings of SQLite, creation and migration, errors in our words.
+
+Only database.py calls this. No record is read here except the version.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+
+from reana_lite.database import tables
+from reana_lite.errors import Conflict, InvalidInput, Unavailable
+
+BUSY_S = 60.0
+"""How long a writer waits for another one (seconds); a turn of a worker holds the lock for milliseconds."""
+
+_FIRST_STAMP = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine whose transactions begin as writers (`writes` in its execution options) or as readers."""
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError as error:
+        raise InvalidInput(f"{url!r} is no database URL, such as sqlite:////path/file.db", field="database") from error
+    if parsed.get_backend_name() != "sqlite":
+        return _network_engine(url)
+    if not parsed.database or parsed.database == ":memory:":
+        raise InvalidInput(f"{url!r} names no file, such as sqlite:////path/file.db", field="database", value=url)
+    try:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"cannot make the folder of database {parsed.database}: {error.strerror}") from error
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_S, "cached_statements": 256})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: Any) -> None:
+        # transactions are begun below, not by the driver's guess at what writes
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA cache_size=-16000")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _network_engine(url: str) -> Engine:
+    try:
+        return create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+    except (exc.ArgumentError, ModuleNotFoundError) as error:
+        raise Unavailable(f"no driver for this kind of database is installed: {error}") from error
+
+
+@contextmanager
+def told(engine: Engine) -> Iterator[None]:
+    """Turns errors of the database into Unavailable, naming it (never its password)."""
+    try:
+        yield
+    except (exc.DBAPIError, sqlite3.Error) as error:
+        name = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string()
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        words = " ".join(str(cause).split())
+        if "not a database" in words or "malformed" in words:
+            raise Unavailable(f"database {name} is damaged ({words}); restore it from a copy") from error
+        if "locked" in words:
+            raise Unavailable(f"database {name} is held by another process", retry_after_s=5) from error
+        raise Unavailable(f"database {name} cannot be used: {words}") from error
+
+
+def create_or_check(engine: Engine) -> None:
+    """Make the tables of a new database; bring an older SQLite file up to date; refuse a newer database."""
+    if engine.dialect.name == "sqlite":
+        _write_ahead(engine)
+    version = _version(engine)
+    if version is None:
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            if _version_of(connection) is None:
+                _create(connection)
+        version = _version(engine)
+    assert version is not None
+    check_known(version)
+    if version != tables.VERSION:
+        if engine.dialect.name != "sqlite":
+            raise Conflict(f"the database has version {version} and needs {tables.VERSION}: migrate it first")
+        upgrade(engine)
+
+
+def check_known(version: str) -> None:
+    """Raises Conflict if a newer program has made this database."""
+    if not version.isdecimal() or int(version) > int(tables.VERSION):
+        raise Conflict(
+            f"the database has version {version}, this program knows {tables.VERSION} and older: use a newer reana-lite",
+            version=version,
+        )
+
+
+def upgrade(engine: Engine) -> None:
+    """Run all migrations that this database has not seen; with two processes at once one waits for the other."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        version = _version_of(connection)
+        if version is not None:
+            check_known(version)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        _first_rows(connection)
+
+
+def _create(connection: Connection) -> None:
+    tables.metadata.create_all(connection, checkfirst=False)
+    connection.exec_driver_sql(_FIRST_STAMP)
+    connection.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{tables.VERSION}')")
+    _first_rows(connection)
+
+
+def _first_rows(connection: Connection) -> None:
+    known = connection.execute(tables.meta.select().where(tables.meta.c.name == "installation")).first()
+    if known is None:
+        connection.execute(tables.meta.insert(), {"name": "installation", "value": uuid.uuid4().hex})
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Write-ahead log: readers never wait. The change needs the file for itself, and does not wait by itself."""
+    limit = time.monotonic() + BUSY_S
+    while True:
+        raw = engine.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > limit:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+        finally:
+            raw.close()
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        return _version_of(connection)
+
+
+def _version_of(connection: Connection) -> str | None:
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").first()
+        if found is None:
+            return None
+    elif not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())

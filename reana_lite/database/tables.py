@@ -1,0 +1,197 @@
+"""The tables: what a record is made of. Portable between SQLite and PostgreSQL; no statement is here.
+
+Times are UTC seconds since the epoch, 0 where it has not happened. Documents are JSON text. There are no foreign keys:
+every write goes through transaction.py, and rows outlive what they name (a node names an attempt that was pruned).
+A change here needs a migration beside it; tests/contract/test_database.py compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
+
+VERSION = "0001"
+"""The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+JOB_OPEN = text("state IN ('queued', 'running')")
+"""Attempts that have not ended. Literal, not bound, in index and queries alike: else the partial index is not used."""
+
+
+def _name(name: str, length: int = 255) -> Column[str]:
+    return Column(name, String(length), nullable=False, server_default="")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _time(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False, server_default="0")
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _name("name"),
+    # as in name.3 and, for its second restart, name.3.2
+    _count("number"),
+    _count("restart"),
+    _name("owner"),
+    _name("analysis"),
+    _name("theory"),
+    _name("campaign", 32),
+    _name("parent", 32),
+    Column("state", String(16), nullable=False),
+    _count("priority"),
+    _text("error"),
+    _time("created_at"),
+    _time("queued_at"),
+    _time("started_at"),
+    _time("ended_at"),
+    _count("total"),
+    _count("finished"),
+    _count("reused"),
+    _count("failed"),
+    _count("running"),
+    # who drives it: the epoch grows with every worker that takes it up, and only the newest may append events
+    _name("worker"),
+    _count("epoch"),
+    _count("next_seq"),
+    _time("stop_requested_at"),
+    _name("stop_by"),
+    Column("stop_taken", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("owner", "name", "number", "restart"),
+    Index(None, "state", "priority", "queued_at"),
+    Index(None, "created_at", "id"),
+    Index(None, "campaign"),
+)
+
+# apart from `runs`, whose rows are rewritten at every turn of the worker
+requests = Table(
+    "requests",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    _text("document"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _count("epoch"),
+    Column("kind", String(32), nullable=False),
+    _text("body"),
+    _time("at"),
+    sqlite_with_rowid=False,
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    # attempt whose outputs everybody uses (0: none), and the newest attempt there is
+    _count("counts"),
+    _count("latest"),
+    sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    _name("backend", 64),
+    _name("cause", 16),
+    Column("exit_code", Integer),
+    _text("message"),
+    _name("digest", 80),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("reusable", Boolean, nullable=False, server_default=true()),
+    _text("details"),
+    _time("queued_at"),
+    _time("started_at"),
+    _time("ended_at"),
+    _name("worker"),
+    _name("first_run", 32),
+    Index("ix_jobs_open", "worker", sqlite_where=JOB_OPEN, postgresql_where=JOB_OPEN),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("node", Text, primary_key=True),
+    _name("key", 64),
+    _count("attempt"),
+    Column("state", String(16), nullable=False),
+    _name("reused_from", 32),
+    Index(None, "key"),
+    sqlite_with_rowid=False,
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("kind", String(64), primary_key=True),
+    _text("document"),
+    _time("at"),
+)
+
+theories = Table(
+    "theories",
+    metadata,
+    Column("digest", String(80), primary_key=True),
+    _name("name"),
+    _name("format", 32),
+    _text("document"),
+    _time("created_at"),
+)
+
+# a worker's one lease covers all runs and attempts that it holds
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    _name("host"),
+    _count("pid"),
+    _name("process", 64),
+    _time("started_at"),
+    _time("lease_until"),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    _text("value"),
+)

@@ -1,0 +1,536 @@
+"""All that is written about runs and jobs, as methods of one transaction.
+
+A worker writes a whole turn of its loop through one of these; everything else goes through Database, which opens one per
+call. It begins with its first statement, so an empty one costs nothing. State changes are compare-and-set by the tables
+of transitions in event.py and job.py. Where rows are many, statements are executed in bulk.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, func, literal, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from reana_lite.database import tables
+from reana_lite.database.holders import Holder, alive, process_start
+from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Claim, NodeState, clean, encode, outcome_of
+from reana_lite.errors import Conflict, NotFound
+from reana_lite.event import RUN_TRANSITIONS, RunState
+from reana_lite.job import JobOutcome, JobState
+
+_runs, _jobs, _keys, _nodes, _workers = tables.runs, tables.jobs, tables.keys, tables.nodes, tables.workers
+
+CHUNK = 500
+"""Values in one IN list: far below the limits of both databases."""
+
+_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+_TIME_OF = {
+    RunState.QUEUED: "queued_at", RunState.RUNNING: "started_at", RunState.FINISHED: "ended_at",
+    RunState.FAILED: "ended_at", RunState.STOPPED: "ended_at",
+}  # fmt: skip
+
+_APPEND = (
+    _runs.update()
+    .where(
+        _runs.c.id == bindparam("run"), _runs.c.epoch == bindparam("its_epoch"), _runs.c.next_seq == bindparam("first")
+    )
+    .values(next_seq=bindparam("next"))
+)
+_EVENTS = tables.events.insert()
+_NEW_JOBS = _jobs.insert()
+_LATEST = _keys.update().where(_keys.c.key == bindparam("its_key")).values(latest=bindparam("attempt"))
+_CLAIMABLE = (
+    select(_keys.c.key, _keys.c.counts, _keys.c.latest, _jobs)
+    .select_from(
+        _keys.outerjoin(
+            _jobs,
+            (_jobs.c.key == _keys.c.key)
+            & (_jobs.c.attempt == func.coalesce(func.nullif(_keys.c.counts, 0), _keys.c.latest)),
+        )
+    )
+    .where(_keys.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(_keys.c.key)
+    .with_for_update(of=_keys)
+)
+_FINISH = (
+    _jobs.update()
+    .where(_jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"), tables.JOB_OPEN)
+    .values({name: bindparam(name) for name in (
+        "state", "cause", "exit_code", "message", "digest", "size_bytes", "reusable", "details", "started_at", "ended_at",
+    )})
+)  # fmt: skip
+_COUNT = (
+    _keys.update()
+    .where(
+        _keys.c.key == bindparam("its_key"),
+        _keys.c.counts == 0,
+        # the outcome just offered may have come too late
+        exists(literal(1)).where(
+            _jobs.c.key == bindparam("its_key"),
+            _jobs.c.attempt == bindparam("its_attempt"),
+            _jobs.c.state == JobState.FINISHED.value,
+            _jobs.c.reusable,
+        ),
+    )
+    .values(counts=bindparam("its_attempt"))
+)
+_UNCOUNT = (
+    _keys.update()
+    .where(_keys.c.key == bindparam("its_key"), _keys.c.counts == bindparam("its_attempt"))
+    .values(counts=0)
+)
+_SPOIL = (
+    _jobs.update()
+    .where(_jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"))
+    .values(reusable=False)
+)
+
+
+class Transaction:
+    """See the module. Made by Database.transaction() only; `host` and `clock` are the database's."""
+
+    def __init__(self, begin: Callable[[], Connection], *, host: str, clock: Callable[[], float] = time.time) -> None:
+        self._begin = begin
+        self._connection: Connection | None = None
+        self._host = host
+        self._clock = clock
+        self._worker = ""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, its transaction begun."""
+        if self._connection is None:
+            self._connection = self._begin()
+        return self._connection
+
+    def end(self, *, commit: bool) -> None:
+        """Commit or roll back, and give the connection back."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                if commit:
+                    connection.commit()
+            finally:
+                connection.close()
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def create_run(
+        self,
+        *,
+        run: str,
+        name: str,
+        owner: str,
+        analysis: str = "",
+        theory: str = "",
+        request: Mapping[str, Any] | None = None,
+        parent: str = "",
+        campaign: str = "",
+        priority: int = 0,
+        state: RunState = RunState.QUEUED,
+        first_event: tuple[str, dict[str, Any]] | None = None,
+    ) -> None:
+        """A new run, with its first event if that is known already; raises Conflict if the id is taken.
+
+        It gets the next number of its name; a restart (`parent` of the same name) gets the number of its parent.
+        """
+        now = self._clock()
+        values = {
+            "id": run, "name": clean(name)[:255], "owner": clean(owner)[:255], "analysis": clean(analysis)[:255],
+            "theory": clean(theory)[:255],
+            "parent": parent, "campaign": campaign, "priority": priority, "state": state.value, "created_at": now,
+            "queued_at": now if state is RunState.QUEUED else 0.0, "next_seq": 0 if first_event is None else 1,
+        }  # fmt: skip
+        for _ in range(100):
+            try:
+                with self.connection.begin_nested():
+                    self.connection.execute(_runs.insert(), values | self._next_number(values))
+                break
+            except IntegrityError as error:
+                if self.connection.execute(select(_runs.c.id).where(_runs.c.id == run)).first() is not None:
+                    raise Conflict(f"a run {run} exists already", run=run) from error
+        else:
+            raise Conflict(f"too many runs named {name!r} are being created at once; try again")
+        self.connection.execute(tables.requests.insert(), {"run": run, "document": encode(dict(request or {}))})
+        if first_event is not None:
+            self._insert_events(run, 0, 0, [first_event], now)
+
+    def _next_number(self, values: Mapping[str, Any]) -> dict[str, int]:
+        same_name = (_runs.c.owner == values["owner"]) & (_runs.c.name == values["name"])
+        if values["parent"]:
+            number = select(_runs.c.number).where(_runs.c.id == values["parent"], same_name).scalar_subquery()
+            row = self.connection.execute(
+                select(_runs.c.number, func.max(_runs.c.restart))
+                .where(same_name, _runs.c.number == number)
+                .group_by(_runs.c.number)
+            ).first()
+            if row is not None:
+                return {"number": row[0], "restart": row[1] + 1}
+        highest = self.connection.execute(select(func.max(_runs.c.number)).where(same_name)).scalar()
+        return {"number": (highest or 0) + 1, "restart": 0}
+
+    def set_run_state(self, run: str, state: RunState, *, error: str = "") -> None:
+        """Compare-and-set by RUN_TRANSITIONS; raises Conflict if it may not go there from where it is, or NotFound."""
+        before = [s.value for s, after in RUN_TRANSITIONS.items() if state in after]
+        values: dict[str, Any] = {"state": state.value, "error": clean(error)}
+        if state in _TIME_OF:
+            values[_TIME_OF[state]] = self._clock()
+        if state in TERMINAL_RUN:
+            values["worker"] = ""
+        done = self.connection.execute(
+            _runs.update().where(_runs.c.id == run, _runs.c.state.in_(before)).values(values)
+        )
+        if done.rowcount == 0:
+            raise Conflict(f"run {run} is {self._state(run)} and cannot become {state}", run=run, state=str(state))
+
+    def set_progress(self, run: str, progress: Mapping[str, int]) -> None:
+        """How far a run is: nodes in total, finished, reused, failed, running; other names are ignored."""
+        values = {name: progress[name] for name in COUNTERS if name in progress}
+        if values:
+            self.connection.execute(_runs.update().where(_runs.c.id == run).values(values))
+
+    def request_stop(self, run: str, *, by: str = "") -> RunState:
+        """Ask for the end of a run and give its state now: stopped if nobody was driving it, else it will be soon.
+
+        Raises Conflict if it is over, except by a stop.
+        """
+        now = self._clock()
+        row = self.connection.execute(
+            select(_runs.c.state, _runs.c.worker, _runs.c.stop_requested_at).where(_runs.c.id == run).with_for_update()
+        ).first()
+        state = RunState(row.state) if row is not None else self._state(run)
+        assert row is not None
+        if state is RunState.STOPPED:
+            return state
+        if state in TERMINAL_RUN:
+            raise Conflict(f"run {run} is {state} and cannot be stopped any more", run=run)
+        values: dict[str, Any] = {}
+        if not row.stop_requested_at:
+            values |= {"stop_requested_at": now, "stop_by": clean(by)}
+        if state is not RunState.RUNNING or row.worker not in self.live_workers():
+            # a new epoch: should its worker still breathe, it finds itself shut out
+            values |= {"state": "stopped", "ended_at": now, "worker": "", "epoch": _runs.c.epoch + 1}
+            state = RunState.STOPPED
+        if values:
+            self.connection.execute(_runs.update().where(_runs.c.id == run).values(values))
+        return state
+
+    def stop_requests(self, runs: Sequence[str]) -> list[tuple[str, str]]:
+        """(run, who wants it) for requests among these runs; each is given once, if this transaction is committed."""
+        found: list[tuple[str, str]] = []
+        for some in _chunks(runs):
+            rows = self.connection.execute(
+                select(_runs.c.id, _runs.c.stop_by).where(
+                    _runs.c.id.in_(some), _runs.c.stop_requested_at > 0, ~_runs.c.stop_taken
+                )
+            ).all()
+            found.extend((row.id, row.stop_by) for row in rows)
+        if found:
+            self.connection.execute(
+                _runs.update().where(_runs.c.id == bindparam("run")).values(stop_taken=True),
+                [{"run": r} for r, _ in found],
+            )
+        return found
+
+    def append_events(self, run: str, epoch: int, first_seq: int, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Append (kind, body) to the log of a run, numbered from `first_seq`.
+
+        Raises Conflict, having written nothing, if the log does not end there or the epoch is not the newest: another
+        worker has taken the run over. The transaction may go on.
+        """
+        next_seq = first_seq + len(events)
+        done = self.connection.execute(_APPEND, {"run": run, "its_epoch": epoch, "first": first_seq, "next": next_seq})
+        if done.rowcount == 0:
+            row = self.connection.execute(select(_runs.c.epoch, _runs.c.next_seq).where(_runs.c.id == run)).first()
+            if row is None:
+                raise NotFound(f"no run {run}", run=run)
+            raise Conflict(
+                f"run {run} is at event {row.next_seq} of epoch {row.epoch}: event {first_seq} of epoch {epoch} is refused",
+                run=run,
+            )
+        self._insert_events(run, epoch, first_seq, events, self._clock())
+
+    def _insert_events(
+        self, run: str, epoch: int, first_seq: int, events: Sequence[tuple[str, dict[str, Any]]], at: float
+    ) -> None:
+        if events:
+            self.connection.execute(
+                _EVENTS,
+                [
+                    {"run": run, "seq": seq, "epoch": epoch, "kind": kind, "body": encode(body), "at": at}
+                    for seq, (kind, body) in enumerate(events, first_seq)
+                ],
+            )
+
+    def set_nodes(self, run: str, nodes: Mapping[str, NodeState]) -> None:
+        """Where the jobs of these nodes stand; nodes not named stay as they are."""
+        if not nodes:
+            return
+        statement = self._insert(_nodes)
+        statement = statement.on_conflict_do_update(
+            index_elements=["run", "node"],
+            set_={name: statement.excluded[name] for name in ("key", "attempt", "state", "reused_from")},
+        )
+        self.connection.execute(
+            statement,
+            [
+                {"run": run, "node": node, "key": row.key, "attempt": row.attempt, "state": str(row.state),
+                 "reused_from": row.reused_from}
+                for node, row in nodes.items()
+            ],
+        )  # fmt: skip
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    def renew(self, worker: str, *, lease_s: float) -> None:
+        """A sign of life: what this worker holds stays its own for `lease_s` seconds more.
+
+        Raises Conflict if another process of that name is alive; a dead one's name may be used again.
+        """
+        now = self._clock()
+        me = {"host": self._host, "pid": os.getpid(), "process": process_start(os.getpid())}
+        mine = (_workers.c.id == worker) & (_workers.c.host == me["host"]) & (_workers.c.pid == me["pid"])
+        update = _workers.update().where(mine, _workers.c.process == me["process"]).values(lease_until=now + lease_s)
+        self._worker = worker
+        if self.connection.execute(update).rowcount:
+            return
+        if worker in self.live_workers():
+            raise Conflict(f"a worker named {worker} is alive already; give this one another name", worker=worker)
+        self._free(worker)
+        self.connection.execute(
+            _workers.insert(), {"id": worker, "started_at": now, "lease_until": now + lease_s, **me}
+        )
+
+    def live_workers(self) -> list[str]:
+        """Ids of the workers that hold what they have taken."""
+        columns = _workers.c.id, _workers.c.host, _workers.c.pid, _workers.c.process, _workers.c.lease_until
+        holders = [Holder(*row) for row in self.connection.execute(select(*columns))]
+        return alive(holders, host=self._host, now=self._clock())
+
+    def release(self, worker: str) -> None:
+        """Give up all that a worker holds: its runs may be driven, its attempts recovered by others at once."""
+        self._free(worker)
+
+    def _free(self, worker: str) -> None:
+        self.connection.execute(
+            _runs.update().where(_runs.c.worker == worker, _runs.c.state == "running").values(worker="")
+        )
+        self.connection.execute(_jobs.update().where(_jobs.c.worker == worker, tables.JOB_OPEN).values(worker=""))
+        self.connection.execute(_workers.delete().where(_workers.c.id == worker))
+
+    def claim_runs(
+        self, worker: str, *, lease_s: float, only: Iterable[str] | None = None, limit: int | None = None
+    ) -> list[tuple[str, int]]:
+        """Take up runs that are queued or whose worker is gone, the most urgent and longest waiting first.
+
+        Gives (run, epoch): all that this worker writes about the run must be of that epoch.
+        """
+        self.renew(worker, lease_s=lease_s)
+        statement = self.claimable(only).with_for_update(skip_locked=True)
+        rows = self.connection.execute(statement.limit(limit) if limit is not None else statement).all()
+        now = self._clock()
+        for row in rows:
+            values: dict[str, Any] = {"worker": worker, "epoch": row.epoch + 1, "state": "running"}
+            if row.state == "queued":
+                values["started_at"] = now
+            self.connection.execute(_runs.update().where(_runs.c.id == row.id).values(values))
+        return [(row.id, row.epoch + 1) for row in rows]
+
+    def claimable(self, only: Iterable[str] | None) -> Any:
+        """The query for runs that a worker may take up."""
+        statement = (
+            select(_runs.c.id, _runs.c.epoch, _runs.c.state)
+            .where(
+                _runs.c.state.in_(("queued", "running")),
+                or_(_runs.c.state == "queued", _runs.c.worker.not_in(self.live_workers())),
+            )
+            .order_by(_runs.c.priority.desc(), _runs.c.queued_at, _runs.c.id)
+        )
+        return statement if only is None else statement.where(_runs.c.id.in_(list(only)))
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def claim_jobs(self, wanted: Sequence[tuple[str, str]], worker: str, backend: str) -> list[Claim]:
+        """What to do about each job of (key, run that needs it): reuse it, follow its attempt, or begin a new one.
+
+        Whoever asks first begins; the row is there, in state queued, before the backend hears of it.
+        """
+        if not wanted:
+            return []
+        names = sorted({key for key, _ in wanted})
+        self.connection.execute(
+            self._insert(_keys).on_conflict_do_nothing(), [{"key": key, "counts": 0, "latest": 0} for key in names]
+        )
+        rows: dict[str, Any] = {}
+        for some in _chunks(names):
+            rows.update((row[0], row) for row in self.connection.execute(_CLAIMABLE, {"keys": some}))
+        now = self._clock()
+        claims: dict[str, Claim] = {}
+        again: list[Claim] = []
+        new: list[dict[str, Any]] = []
+        for key, run in wanted:
+            if key in claims:
+                first = claims[key]
+                again.append(Claim(key, first.attempt, False, first.outcome, first.first_run))
+                continue
+            row = rows[key]
+            if row.counts:
+                claims[key] = Claim(key, row.counts, False, outcome_of(row), row.first_run)
+            elif row.latest and row.state in ("queued", "running"):
+                claims[key] = Claim(key, row.latest, False, None, row.first_run)
+            else:
+                claims[key] = Claim(key, row.latest + 1, True, None, run)
+                new.append({
+                    "key": key, "attempt": row.latest + 1, "state": "queued", "backend": backend, "queued_at": now,
+                    "worker": worker, "first_run": run,
+                })  # fmt: skip
+        if new:
+            self.connection.execute(_NEW_JOBS, new)
+            self.connection.execute(_LATEST, [{"its_key": job["key"], "attempt": job["attempt"]} for job in new])
+        seen: set[str] = set()
+        answers: list[Claim] = []
+        for key, _ in wanted:
+            answers.append(again.pop(0) if key in seen else claims[key])
+            seen.add(key)
+        return answers
+
+    def start_jobs(self, attempts: Sequence[tuple[str, int]]) -> None:
+        """These attempts execute now; those that have ended stay ended."""
+        if attempts:
+            statement = (
+                _jobs.update()
+                .where(
+                    _jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"), tables.JOB_OPEN
+                )
+                .values(state="running", started_at=self._clock())
+            )
+            self.connection.execute(statement, [{"its_key": key, "its_attempt": attempt} for key, attempt in attempts])
+
+    def finish_jobs(self, ended: Sequence[tuple[str, int, JobOutcome]]) -> None:
+        """Write down how attempts ended. The first outcome of an attempt stands; a later one changes nothing.
+
+        The first finished and reusable attempt of a job is the one that counts.
+        """
+        if not ended:
+            return
+        self.connection.execute(
+            _FINISH,
+            [
+                {"its_key": key, "its_attempt": attempt, "state": outcome.state.value, "cause": str(outcome.cause or ""),
+                 "exit_code": outcome.exit_code, "message": clean(outcome.message), "digest": outcome.digest,
+                 "size_bytes": outcome.size_bytes, "reusable": outcome.reusable, "started_at": outcome.started_at,
+                 "ended_at": outcome.ended_at or self._clock(),
+                 "details": encode(dict(outcome.details)) if outcome.details else ""}
+                for key, attempt, outcome in ended
+            ],
+        )  # fmt: skip
+        counting = [
+            {"its_key": key, "its_attempt": attempt}
+            for key, attempt, outcome in ended
+            if outcome.state is JobState.FINISHED and outcome.reusable
+        ]
+        if counting:
+            self.connection.execute(_COUNT, counting)
+
+    def ended(self, attempts: Sequence[tuple[str, int]]) -> list[tuple[str, int, JobOutcome]]:
+        """Those of these attempts that have ended, with their outcome."""
+        return [
+            (row.key, row.attempt, outcome_of(row))
+            for row in self._rows(attempts)
+            if row.state not in ("queued", "running")
+        ]
+
+    def stale(self, attempts: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those of these attempts whose worker is gone; they are the renewing worker's from now on (see `renew`)."""
+        open_rows = [row for row in self._rows(attempts) if row.state in ("queued", "running")]
+        if not open_rows:
+            return []
+        live = set(self.live_workers())
+        return self._take_over([(row.key, row.attempt, row.worker) for row in open_rows if row.worker not in live])
+
+    def stale_attempts(self, worker: str, *, backend: str | None = None) -> list[tuple[str, int]]:
+        """All attempts (of one backend) whose worker is gone; they are this worker's from now on, who must recover them."""
+        self._worker = worker
+        return self._take_over([tuple(row) for row in self.connection.execute(self.abandoned(worker, backend))])
+
+    def abandoned(self, worker: str, backend: str | None) -> Any:
+        """The query for attempts that have not ended and whose worker is gone, as `worker` sees it."""
+        statement = select(_jobs.c.key, _jobs.c.attempt, _jobs.c.worker).where(
+            tables.JOB_OPEN, _jobs.c.worker.not_in([worker, *self.live_workers()])
+        )
+        return statement if backend is None else statement.where(_jobs.c.backend == backend)
+
+    def _take_over(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, int]]:
+        """Compare-and-set of who holds an attempt: of two who see a dead worker, one gets it."""
+        statement = _jobs.update().where(
+            _jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"),
+            _jobs.c.worker == bindparam("before"), tables.JOB_OPEN,
+        ).values(worker=self._worker)  # fmt: skip
+        taken = []
+        for key, attempt, before in rows:
+            parameters = {"its_key": key, "its_attempt": attempt, "before": before}
+            if self.connection.execute(statement, parameters).rowcount:
+                taken.append((key, attempt))
+        return taken
+
+    def spoil_job(self, key: str, attempt: int) -> None:
+        """Nobody reuses this attempt any more; runs that have used it are not changed."""
+        self.forget_job(key, attempt)
+
+    def forget_job(self, key: str, attempt: int) -> None:
+        """The outputs of this attempt are gone or wrong: the next run that needs the job computes it anew."""
+        which = {"its_key": key, "its_attempt": attempt}
+        self.connection.execute(_SPOIL, which)
+        self.connection.execute(_UNCOUNT, which)
+
+    # -- other records -------------------------------------------------------------------------------------------
+
+    def save_result(self, run: str, kind: str, document: Mapping[str, Any]) -> None:
+        """Keep a result document of a run; one of the same kind is replaced."""
+        values = {"run": run, "kind": kind, "document": encode(dict(document)), "at": self._clock()}
+        statement = self._insert(tables.results).values(values)
+        self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["run", "kind"], set_={"document": values["document"], "at": values["at"]}
+            )
+        )
+
+    def save_theory(self, digest: str, *, name: str, format: str, document: Mapping[str, Any]) -> None:
+        """Keep what is known of a theory under the digest of its content; an equal one is kept once."""
+        values = {
+            "digest": digest,
+            "name": clean(name),
+            "format": format,
+            "document": encode(dict(document)),
+            "created_at": self._clock(),
+        }
+        self.connection.execute(self._insert(tables.theories).values(values).on_conflict_do_nothing())
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _insert(self, table: Any) -> Any:
+        """An INSERT that knows ON CONFLICT, which both databases spell alike but SQLAlchemy keeps apart."""
+        return _INSERT[self.connection.dialect.name](table)
+
+    def _state(self, run: str) -> RunState:
+        state = self.connection.execute(select(_runs.c.state).where(_runs.c.id == run)).scalar()
+        if state is None:
+            raise NotFound(f"no run {run}", run=run)
+        return RunState(state)
+
+    def _rows(self, attempts: Sequence[tuple[str, int]]) -> list[Any]:
+        wanted = set(attempts)
+        rows: list[Any] = []
+        for some in _chunks(sorted({key for key, _ in wanted})):
+            rows.extend(self.connection.execute(_jobs.select().where(_jobs.c.key.in_(some))))
+        return [row for row in rows if (row.key, row.attempt) in wanted]
+
+
+def _chunks(values: Sequence[str]) -> list[Sequence[str]]:
+    return [values[i : i + CHUNK] for i in range(0, len(values), CHUNK)]
