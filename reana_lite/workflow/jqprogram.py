@@ -28,6 +28,11 @@ def _compiled(program: str) -> Any:
         raise InvalidWorkflow(f"the jq program {_short(program)} is not valid: {_first_line(error)}") from error
 
 
+def check(program: str) -> None:
+    """Raises InvalidWorkflow if the program is not valid; nothing is run."""
+    _compiled(program)
+
+
 def every(program: str, value: Json) -> list[Json]:
     """All outputs of the program; raises InvalidWorkflow if it is not valid or fails."""
     try:
