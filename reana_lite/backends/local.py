@@ -292,12 +292,16 @@ class LocalBackend:
         """Kill what dead supervisors have left running."""
         journal.clean(str(self.root), only=instance)
 
+    def _kill_job(self, key: str, attempt: int) -> None:
+        """Kill what runs of an attempt, whoever started it."""
+        journal.kill_job(key, attempt)
+
     def _what_became(self, key: str, attempt: int, why: str = _DEAD[1]) -> Report:
         place = self.storage.place(key, attempt)
         there = settle.recovered(str(place)) if place.exists() else None
         if there is None:
             # A worker that lost its lease, but not its life, may still have it.
-            journal.kill_job(key, attempt)
+            self._kill_job(key, attempt)
             there = settle.recovered(str(place)) if place.exists() else None
         if there is None:
             now = time.time()

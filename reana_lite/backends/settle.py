@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from typing import Any
 
 from reana_lite.artifact import Manifest
@@ -97,6 +98,8 @@ def settle(step: Step, roots: tuple[str, ...], *, small: bool) -> tuple[dict[str
     record["size_bytes"] = sum(a.size for a in found.artifacts)
     if not _write(step, record, text):
         return record, None
+    for name in step.spec.get("folders", ()):
+        shutil.rmtree(f"{step.place}/{name}", ignore_errors=True)
     step.fingerprints[step.files] = found.fingerprint if len(found.artifacts) <= FINGERPRINT_ENTRIES else None
     return record, [a.to_list() for a in found.artifacts] if len(found.artifacts) <= 200 else None
 

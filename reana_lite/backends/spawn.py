@@ -43,6 +43,8 @@ class Spawner:
         except FileExistsError:
             return False
         os.mkdir(step.files)  # noqa: PTH102
+        for name in step.spec.get("folders", ()):
+            os.mkdir(f"{step.place}/{name}")  # noqa: PTH102
         for name, text in step.spec.get("files", {}).items():
             _write(f"{step.place}/{name}", text)
         return True

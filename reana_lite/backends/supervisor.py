@@ -281,11 +281,21 @@ class Supervisor:
             return
         step.reason, step.limit = reason, limit
         if step.engine:
-            self._helper(step.engine["stop"], lambda _: None)
+            self._stop_container(step)
             self._after(self.grace_s + 10.0, lambda: self._kill(step, signal.SIGKILL))
             return
         self._kill(step, signal.SIGTERM)
         self._after(self.grace_s, lambda: self._kill(step, signal.SIGKILL))
+
+    def _stop_container(self, step: Step) -> None:
+        """Ask the engine to stop a container; again in a moment while it does not know it yet."""
+
+        def again(code: int) -> None:
+            if code and self.running.get(step.pid) is step:
+                self._after(0.2, lambda: self._stop_container(step))
+
+        if self.running.get(step.pid) is step and step.engine:
+            self._helper(step.engine["stop"], again)
 
     def _kill(self, step: Step, number: int) -> None:
         if self.running.get(step.pid) is not step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,18 +12,32 @@ import pytest
 
 from reana_lite.artifact import digest_bytes
 from reana_lite.backends.base import Backend, Report, Task
+from reana_lite.backends.container import ContainerBackend
 from reana_lite.backends.local import LocalBackend
 from reana_lite.backends.memory import FINISHED, MemoryBackend
-from reana_lite.job import RUN_ROOT, Cause, Environment, Input, JobOutcome, JobSpec, JobState, Resources
+from reana_lite.errors import Unavailable
+from reana_lite.job import (
+    RUN_ROOT,
+    Cause,
+    Environment,
+    EnvironmentKind,
+    Input,
+    JobOutcome,
+    JobSpec,
+    JobState,
+    Resources,
+)
 from reana_lite.storage.local import LocalStorage
 
 OWN = f"{RUN_ROOT}/own"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
+IMAGE = os.environ.get("RECAST_TEST_IMAGE", "localhost/debian:bookworm")
+"""Any small image with a shell and coreutils; RECAST_TEST_CONTAINER_FLAGS are options this machine's engine needs."""
 
 WRITE = f"mkdir {OWN}/d; printf hello > {OWN}/d/out"
 FAIL = f"printf half > {OWN}/part; exit 3"
 HOLD = "exec sleep 1000"
-READ = f"cat {RUN_ROOT}/up/d/out > copy"
+READ = f"cat {RUN_ROOT}/up/d/out > {OWN}/copy"
 
 
 def pretend(task: Task) -> tuple[JobOutcome, Mapping[str, bytes]] | None:
@@ -37,6 +52,9 @@ def pretend(task: Task) -> tuple[JobOutcome, Mapping[str, bytes]] | None:
 def make(kind: str, storage: LocalStorage) -> Backend:
     if kind == "memory":
         return MemoryBackend(storage, script=pretend, limit=20)
+    if kind == "container":
+        flags = os.environ.get("RECAST_TEST_CONTAINER_FLAGS", "").split()
+        return ContainerBackend(storage, cpus=2, prefetch=16, grace_s=1.0, flags=flags)
     return LocalBackend(storage, cpus=2, prefetch=16, grace_s=1.0)
 
 
@@ -45,21 +63,33 @@ def storage(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "storage")
 
 
-@pytest.fixture(params=["memory", "local"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=["memory", "local", pytest.param("container", marks=pytest.mark.container)])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    kind = str(request.param)
+    if kind == "container":
+        monkeypatch.setitem(SETTING, "environment", Environment(EnvironmentKind.CONTAINER, IMAGE))
+    return kind
 
 
 @pytest.fixture
 def backend(kind: str, storage: LocalStorage) -> Iterator[Backend]:
     backend = make(kind, storage)
+    if kind == "container" and backend.unusable():
+        pytest.skip(backend.unusable())
     assert backend.unusable() == ""
+    try:
+        backend.prepare(SETTING["environment"], {}, lambda _: None)
+    except Unavailable as error:
+        pytest.skip(error.message)
     yield backend
     backend.close()
 
 
+SETTING = {"environment": Environment()}
+
+
 def task(key: str, line: str = WRITE, attempt: int = 1, inputs: tuple[Input, ...] = ()) -> Task:
-    return Task(key, attempt, JobSpec(OWN, line), inputs)
+    return Task(key, attempt, JobSpec(OWN, line, environment=SETTING["environment"]), inputs)
 
 
 def collect(backend: Backend, ends: int) -> list[Report]:
@@ -231,6 +261,8 @@ def test_prepare_gives_the_same_digest_each_time(backend: Backend) -> None:
     digest = backend.prepare(Environment(), {}, lambda _: None)
     assert digest
     assert backend.prepare(Environment(), {}, lambda _: None) == digest
+    image = backend.prepare(SETTING["environment"], {}, lambda _: None)
+    assert backend.prepare(SETTING["environment"], {}, lambda _: None) == image
 
 
 def test_missing_names_what_cannot_be_offered(backend: Backend) -> None:
