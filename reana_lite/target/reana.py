@@ -13,7 +13,7 @@ from typing import Any
 from reana_lite.analysis import Declared, Document, read_document
 from reana_lite.analysis.parameter import near
 from reana_lite.catalogue import Sources, fetcher, toplevel_uri
-from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
+from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
 from reana_lite.job import INIT_ROOT
 from reana_lite.serial import Serial, read_serial
 from reana_lite.target.bare import source_of
@@ -48,6 +48,7 @@ def resolve_reana(path: Path, sources: Sources, options: TargetOptions) -> Prepa
 def _yadage(document: Document, folder: Path, sources: Sources, options: TargetOptions) -> Prepared:
     inputs, workflow = document.value.get("inputs") or {}, document.value["workflow"]
     chosen = inputs.get("options") or {}
+    tree = _workspace(document, folder, options)
     warnings: tuple[str, ...] = ()
     if workflow.get("specification"):
         plain = Workflow.from_json(workflow["specification"]).to_json()
@@ -61,7 +62,6 @@ def _yadage(document: Document, folder: Path, sources: Sources, options: TargetO
     initfiles = [folder / str(name) for name in chosen.get("initfiles") or ()]
     given = {**_parameters(inputs, folder), **options.parameters, **yaml_values(assigned(options.assignments))}
     parameters = init_data([*initfiles, *_files(options)], given)
-    tree = _workspace(document, folder, options)
     brought: tuple[Brought, ...] = ()
     initdir = str(chosen.get("initdir") or ".")
     if tree is not None or initdir != ".":
@@ -185,13 +185,21 @@ def _files(options: TargetOptions) -> list[Path]:
 
 
 def _workspace(document: Document, folder: Path, options: TargetOptions) -> Path | None:
+    """The files REANA would upload, as one folder; None if none are named."""
     inputs = document.value.get("inputs") or {}
-    names = [str(name) for key in ("files", "directories") for name in inputs.get(key) or ()]
-    scratch = Scratch(options.scratch)
-    try:
-        return gathered(folder, names, scratch, what="inputs")
-    except (NotFound, InvalidInput) as error:
-        raise InvalidAnalysis.of([document.fault(("inputs",), error.message)]) from error
+    names = {
+        ("inputs", key, index): str(name)
+        for key in ("files", "directories")
+        for index, name in enumerate(inputs.get(key) or ())
+    }
+    absent = [
+        document.fault(place, f"{name!r} does not exist in {folder}")
+        for place, name in names.items()
+        if not (folder / name).exists()
+    ]
+    if absent:
+        raise InvalidAnalysis.of(absent)
+    return gathered(folder, names.values(), Scratch(options.scratch), what="inputs")
 
 
 def _below(folder: Path, toplevel: str, file: str) -> str:
