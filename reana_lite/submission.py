@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from reana_lite.database import Database
 from reana_lite.engine import ENGINE_VERSION

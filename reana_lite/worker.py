@@ -38,6 +38,13 @@ POLL_S = 0.5
 """How often requests of other processes (stop, new runs, their jobs' ends) are looked for in the database (seconds)."""
 
 
+LINGER_ABOVE = 48
+"""With more attempts under way than this, the backend has work in store and a turn may wait for more reports."""
+
+LINGER_S = 0.03
+"""How long such a turn waits (seconds): one transaction then serves many jobs."""
+
+
 @dataclass(slots=True)
 class Active:
     """An attempt that this worker has begun, or follows, and the nodes that wait for it."""
@@ -104,7 +111,7 @@ class Worker:
 
     def turn(self) -> None:
         """One turn of the loop: at most POLL_S of waiting."""
-        reports = self._ended or self.backend.wait(0.0 if self._can_begin() else POLL_S)
+        reports = self._ended or self._wait()
         self._ended = []
         turn = Turn()
         changed: dict[str, Drive] = {}
@@ -128,6 +135,15 @@ class Worker:
                 del self.drives[drive.run]
                 self._harvest(drive)
             self.watch(drive)
+
+    def _wait(self) -> list[Report]:
+        """What the backend reports. While it has far more to do than it can do at once, a turn takes many reports."""
+        reports = self.backend.wait(0.0 if self._can_begin() else POLL_S)
+        if reports and len(self._active) > LINGER_ABOVE:
+            until = time.monotonic() + LINGER_S
+            while len(self._active) - len(reports) > LINGER_ABOVE and (left := until - time.monotonic()) > 0:
+                reports.extend(self.backend.wait(left))
+        return reports
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._polled_at >= POLL_S

@@ -1,0 +1,259 @@
+"""What this installation is told by its environment: one frozen value, read once, at the edge.
+
+Nobody else reads RECAST_* variables, except the catalogue its own. Nothing is opened or made here, so that `recast --help`
+and shell completion stay fast; whether a folder can be written to, its user finds out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from reana_lite.errors import InvalidInput
+
+T = TypeVar("T")
+
+BACKENDS = ("auto", "local", "container")
+CONTAINER_ENGINES = ("auto", "podman", "docker", "apptainer")
+DATABASES = ("sqlite", "postgresql")
+
+RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container"}
+"""What RECAST_DEFAULT_RUN_BACKEND of recast-atlas means here; its other backends have no counterpart yet."""
+
+VARIABLES = (
+    "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_USER", "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
+    "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
+    "RECAST_CONTAINER_NETWORK", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
+)  # fmt: skip
+
+_FOREIGN = re.compile(
+    r"RECAST_(DEFAULT_BUILD_BACKEND|(LOCAL|DOCKER)_BACKENDSTRING|DOCKER_IMAGE|REGISTRY_\w+|AUTH_\w+|KUBERNETES_\w+|REANA_\w+"
+    r"|INSTANCE|JOB|SHARED)"
+)
+"""Names that recast-atlas, our own steps and the tests use: no typing errors."""
+
+_UNITS = {"": 1} | {
+    letter + suffix: base**power
+    for power, letter in enumerate("kmgtp", 1)
+    for suffix, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings. Each names its variable, its unit where it has one, and why it is there."""
+
+    home: Path
+    """RECAST_HOME (default: reana-lite in $XDG_DATA_HOME, else in ~/.local/share): what this installation keeps, so that
+    everything can be moved to a larger disk at once."""
+
+    database: str
+    """RECAST_DATABASE, a URL (default: the SQLite file records.db in `home`): several machines can share a PostgreSQL."""
+
+    storage: Path
+    """RECAST_STORAGE (default: storage in `home`): where outputs lie; the one large folder, so it may lie elsewhere."""
+
+    user: str
+    """RECAST_USER (default: the login name): whose runs these are; numbers of names are counted per user."""
+
+    catalogue: tuple[Path, ...] = ()
+    """RECAST_CATALOGUE, then RECAST_ATLAS_CATALOGUE as recast-atlas has it (folders joined by ":"): where analyses are
+    looked for, beside those that come with the package."""
+
+    data_mirror: Path | None = None
+    """RECAST_DATA_MIRROR: a folder that has files an analysis would download, for machines without network."""
+
+    backend: str = "auto"
+    """RECAST_BACKEND (auto, local, container), else RECAST_DEFAULT_RUN_BACKEND: where steps run. `auto`: as processes where
+    every image has a stand-in, else in containers."""
+
+    cores: float | None = None
+    """RECAST_CORES (cores; default: all this process may use): leaves the rest of a shared machine alone."""
+
+    memory_bytes: int | None = None
+    """RECAST_MEMORY (bytes, or with k, M, G, T for powers of 1000, Ki, Mi, ... of 1024; default: what the machine has): what
+    all steps together may be promised."""
+
+    container_engine: str = "auto"
+    """RECAST_CONTAINER_ENGINE (auto, podman, docker, apptainer): for machines with several."""
+
+    container_flags: tuple[str, ...] = ()
+    """RECAST_CONTAINER_FLAGS, split as a shell does: options for every container that only this machine needs."""
+
+    container_network: str = "none"
+    """RECAST_CONTAINER_NETWORK (none, host, or a network's name): steps that need the network are not reproducible, so it
+    is off unless asked for."""
+
+    warnings: tuple[str, ...] = ()
+    """Sentences on variables that look like misspelt ones."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment (default: this process's); raises InvalidInput that names every bad variable."""
+        return _Reader(os.environ if environ is None else environ).settings()
+
+
+class _Reader:
+    """Reads variables, an empty one as if it were not there, and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[tuple[str, str, str]] = []
+        self.warnings: list[str] = []
+
+    def settings(self) -> Settings:
+        home = self.read("RECAST_HOME", _folder, None) or self._default_home()
+        database = self.read("RECAST_DATABASE", _database, None)
+        if database is None:
+            database = f"sqlite:///{home}/records.db"
+            if "?" in str(home):
+                self.faults.append(
+                    ("RECAST_HOME", str(home), "a folder without ? in its path, or set RECAST_DATABASE too")
+                )
+        settings = Settings(
+            home=home,
+            database=database,
+            storage=self.read("RECAST_STORAGE", _folder, home / "storage"),
+            user=self.read("RECAST_USER", _user, None) or _login_name(self.environ),
+            catalogue=self.read("RECAST_CATALOGUE", _folders, ()) + self.read("RECAST_ATLAS_CATALOGUE", _folders, ()),
+            data_mirror=self.read("RECAST_DATA_MIRROR", _folder, None),
+            backend=self.read("RECAST_BACKEND", _one_of(*BACKENDS), None) or self._backend_of_recast_atlas(),
+            cores=self.read("RECAST_CORES", _cores, None),
+            memory_bytes=self.read("RECAST_MEMORY", _memory, None),
+            container_engine=self.read("RECAST_CONTAINER_ENGINE", _one_of(*CONTAINER_ENGINES), "auto"),
+            container_flags=self.read("RECAST_CONTAINER_FLAGS", _words, ()),
+            container_network=self.read("RECAST_CONTAINER_NETWORK", _network, "none"),
+            warnings=(*self.warnings, *_misspelt(self.environ)),
+        )
+        if self.faults:
+            lines = [f"{name} is {value!r}; it must be {right}" for name, value, right in self.faults]
+            raise InvalidInput("\n".join(lines), field=self.faults[0][0], value=self.faults[0][1])
+        return settings
+
+    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """The value of a variable; `parse` raises ValueError with what would be right."""
+        text = self.environ.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.faults.append((name, text, str(error)))
+            return default
+
+    def _default_home(self) -> Path:
+        data = self.environ.get("XDG_DATA_HOME", "")
+        if not data.startswith("/"):  # the XDG specification: relative ones are to be ignored
+            try:
+                data = str(Path("~/.local/share").expanduser())
+            except RuntimeError:
+                self.faults.append(("RECAST_HOME", "", "set, because this user has no home folder"))
+                data = "/nonexistent"
+        return Path(data) / "reana-lite"
+
+    def _backend_of_recast_atlas(self) -> str:
+        name = self.environ.get("RECAST_DEFAULT_RUN_BACKEND", "").strip()
+        if name and name not in RECAST_ATLAS_BACKENDS:
+            known = ", ".join(RECAST_ATLAS_BACKENDS)
+            self.warnings.append(f"RECAST_DEFAULT_RUN_BACKEND={name} means nothing here (known: {known}); ignored")
+        return RECAST_ATLAS_BACKENDS.get(name, "auto")
+
+
+def parse_bytes(text: str) -> int:
+    """A number of bytes such as 512M (powers of 1000) or 8Gi (powers of 1024); ValueError says what would be right."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text)
+    size = int(float(match[1]) * _UNITS[match[2].lower()]) if match and match[2].lower() in _UNITS else 0
+    if size <= 0:
+        raise ValueError("a number of bytes above 0, such as 8G or 512Mi")
+    return size
+
+
+def _memory(text: str) -> int | None:
+    return None if text == "auto" else parse_bytes(text)
+
+
+def _cores(text: str) -> float | None:
+    if text == "auto":
+        return None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and float(text) > 0:
+        return float(text)
+    raise ValueError("a number of cores above 0, such as 4 or 0.5, or auto")
+
+
+def _folder(text: str) -> Path:
+    if "://" in text or "\0" in text:
+        raise ValueError("a folder of this machine")
+    try:
+        return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - links stay as the user wrote them
+    except RuntimeError as error:
+        raise ValueError("a folder whose ~ names a user of this machine") from error
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    return tuple(_folder(part) for part in text.split(":") if part)
+
+
+def _database(text: str) -> str:
+    scheme = re.match(r"([a-z]+)(\+[a-z0-9_]+)?://", text)
+    if scheme is None or scheme[1] not in DATABASES:
+        raise ValueError("a URL such as sqlite:////path/file.db or postgresql+psycopg://user@host/name")
+    if scheme[1] == "sqlite" and not re.fullmatch(r"sqlite:///[^?]*[^/?](\?.*)?", text):
+        raise ValueError("the URL of a file, such as sqlite:////path/file.db")
+    return text
+
+
+def _user(text: str) -> str:
+    if len(text) > 100 or not text.isprintable():
+        raise ValueError("a name of at most 100 printable characters")
+    return text
+
+
+def _network(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", text):
+        raise ValueError("none, host or the name of a network")
+    return text
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"options as a shell reads them ({str(error).lower()})") from error
+
+
+def _one_of(*known: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValueError(f"one of {', '.join(known)}")
+        return text
+
+    return parse
+
+
+def _login_name(environ: Mapping[str, str]) -> str:
+    for name in ("LOGNAME", "USER"):
+        if environ.get(name):
+            return environ[name]
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return f"uid{os.getuid()}" if hasattr(os, "getuid") else "user"
+
+
+def _misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that is nearly one of ours."""
+    found = []
+    for name in sorted(environ):
+        if name.startswith("RECAST") and name not in VARIABLES and not _FOREIGN.fullmatch(name):
+            near = difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.8)
+            if near:
+                found.append(f"the variable {name} is not known and ignored; did you mean {near[0]}?")
+    return found
