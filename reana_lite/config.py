@@ -116,12 +116,16 @@ class _Reader:
                 self.faults.append(
                     ("RECAST_HOME", str(home), "a folder without ? in its path, or set RECAST_DATABASE too")
                 )
+        no_folders: tuple[Path, ...] = ()
         settings = Settings(
             home=home,
             database=database,
             storage=self.read("RECAST_STORAGE", _folder, home / "storage"),
             user=self.read("RECAST_USER", _user, None) or _login_name(self.environ),
-            catalogue=self.read("RECAST_CATALOGUE", _folders, ()) + self.read("RECAST_ATLAS_CATALOGUE", _folders, ()),
+            catalogue=(
+                *self.read("RECAST_CATALOGUE", _folders, no_folders),
+                *self.read("RECAST_ATLAS_CATALOGUE", _folders, no_folders),
+            ),
             data_mirror=self.read("RECAST_DATA_MIRROR", _folder, None),
             backend=self.read("RECAST_BACKEND", _one_of(*BACKENDS), None) or self._backend_of_recast_atlas(),
             cores=self.read("RECAST_CORES", _cores, None),
