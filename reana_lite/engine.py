@@ -198,6 +198,29 @@ class Engine:
         """Everything about the run as one plain document (see workflow/snapshot.py), with its state and error."""
         return {"state": str(self.state), "error": self.error, **snapshot(self.graph, self.layout)}
 
+    def check(self) -> None:
+        """Raises AssertionError unless all invariants hold; costs as much as the graph is large."""
+        if self.state is RunState.CREATED:
+            return
+        assert not self._commands, "commands were not given out"
+        self.graph.check()
+        jobs = [node for node in self.graph.nodes.values() if node.kind is NodeKind.JOB]
+        count = {state: sum(node.state is state for node in jobs) for state in NodeState}
+        assert self._jobs["finished"] == count[NodeState.FINISHED]
+        assert self._jobs["failed"] == count[NodeState.FAILED]
+        assert self._jobs["running"] == sum(self.graph.nodes[p].state is NodeState.RUNNING for p in self._submitted)
+        assert self._jobs["reused"] == sum(bool(node.reused_from) for node in jobs)
+        if self.state is not RunState.RUNNING:
+            return
+        self.layout.check()
+        assert self._submitted or self._looks, "the run goes on but nothing is under way"
+        assert self._jobs["total"] == len(jobs)
+        assert self._predicting <= set(self._looks)
+        assert self.layout.idle or self._predicting, "stages wait to be looked at"
+        for node in self.graph.nodes.values():
+            waits = node.unmet > 0 or node.doomed or node.path in self._looks or node.path in self._submitted
+            assert node.ended or waits, f"{node.path} could run"
+
     # -- going on ------------------------------------------------------------------------------------------------------
     def _guarded(self, change: Any) -> None:
         """Does it; an error of the language ends the run."""

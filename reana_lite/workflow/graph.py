@@ -221,6 +221,20 @@ class Graph:
                     child.doomed = True
                     downstream.append(child)
 
+    def check(self) -> None:
+        """Raises AssertionError unless all invariants of the graph hold."""
+        for number, (path, node) in enumerate(self.nodes.items()):
+            assert (node.number, node.path) == (number, path), f"{path} is out of order"
+            assert node.scope.index[node.stage][node.index] == {"_nodeid": path}, f"{path} is not in the index"
+            assert [p.path for p in node.parents] == list(dict.fromkeys(r[0] for r in node.inputs)), f"edges of {path}"
+            assert all(p.number < number and node in p.children for p in node.parents), f"parents of {path}"
+            assert node.unmet == sum(p.state is not NodeState.FINISHED for p in node.parents), f"unmet of {path}"
+            assert node.doomed == any(p.doomed or p.state is NodeState.FAILED for p in node.parents), f"doomed {path}"
+            assert node.known or node.state is not NodeState.FINISHED, f"{path} finished without a result"
+            started = node.state is not NodeState.DEFINED
+            assert not started or (node.unmet == 0 and not node.doomed), f"{path} began before its parents finished"
+            assert (node.state is NodeState.FAILED) == bool(node.failure), f"failure of {path}"
+
     def inputs_named(self, node: Node, texts: tuple[str, ...]) -> list[Node]:
         """The ancestors of a node whose folders occur in the texts, in order of creation."""
         named = self.folders.named(texts)

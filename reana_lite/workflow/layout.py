@@ -136,6 +136,27 @@ class Layout:
             return all(evaluate(expression, stage.scope, self.graph) for expression in dependencies.expressions)
         return all(self._lacking(stage.scope, parse(text)) == [] for text in dependencies.expressions)
 
+    def check(self) -> None:
+        """Raises AssertionError unless all invariants hold; if no stage waits to be looked at, none may be ready."""
+        stages = self.open_stages()
+        assert [stage.number for stage in stages] == sorted(stage.number for stage in stages), "order of open stages"
+        assert len(stages) + len(self.applied) == self._count, "a stage was lost"
+        assert self._last is (stages[-1] if stages else None), "the end of the open stages"
+        assert all(stage.applied for stage in self.applied), "an applied stage is still open"
+        assert not self.fresh, "nodes were laid out but not predicted"
+        self._check_scope(self.top, stages)
+        if self.idle:
+            for stage in stages:
+                assert not self.is_ready(stage), f"{stage.path} is ready but was not applied"
+
+    def _check_scope(self, scope: Scope, stages: list[OpenStage]) -> None:
+        inside = [stage for stage in stages if scope in stage.scope.outwards()]
+        assert scope.open_stages == len(inside), f"open stages of {scope.offset!r}"
+        unknown = [n for n in self.graph.nodes.values() if not n.known and scope in n.scope.outwards()]
+        assert scope.unknown_nodes == len(unknown), f"unknown nodes of {scope.offset!r}"
+        for inner in scope.scopes.values():
+            self._check_scope(inner, stages)
+
     def now_known(self, node: Node) -> None:
         """To be called once the result of a node is known: wakes the stages that waited for it."""
         waiting, node.waiting = node.waiting, []
