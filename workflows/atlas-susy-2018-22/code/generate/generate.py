@@ -130,7 +130,12 @@ def main() -> None:
     options = parser.parse_args()
     sample = json.loads((options.sample / "sample.json").read_text())
     states = next(p["states"] for p in sample["processes"] if p["name"] == options.process)
-    block = Block(process=options.process, index=options.block, invisible=sample["invisible"])
+    block = Block(
+        process=options.process,
+        index=options.block,
+        seed=seed_of(options.process, options.block),
+        invisible=sample["invisible"],
+    )
     if sample["source"] == "hepmc":
         read_hepmc(options.sample / f"hepmc-{options.block}.hepmc", options.events, block)
     else:

@@ -27,6 +27,7 @@ class Block:
 
     process: str
     index: int
+    seed: int
     invisible: list[int]
     version: str = ""
     sigma_lo_pb: float = 0.0
@@ -102,7 +103,7 @@ class Block:
         """Write the block; equal blocks give equal bytes."""
         arrays = {name: np.concatenate(parts) for name, parts in sorted(self.parts.items())}
         about = {
-            "process": self.process, "index": self.index, "n_events": self.n_events, "version": self.version,
+            "process": self.process, "index": self.index, "seed": self.seed, "n_events": self.n_events, "version": self.version,
             "sigma_lo_pb": self.sigma_lo_pb, "sigma_lo_error_pb": self.sigma_lo_error_pb,
         }  # fmt: skip
         with path.open("wb") as stream:

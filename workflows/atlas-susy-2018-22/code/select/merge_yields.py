@@ -54,7 +54,8 @@ def merge(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     n = sum(b["n_events"] for b in blocks)
     return {
         "n_events": n,
-        "blocks": sorted(b["index"] for b in blocks),
+        "blocks": [b["index"] for b in blocks],
+        "seeds": [b["seed"] for b in blocks],
         "generator": sorted({b["version"] for b in blocks}),
         "sigma_lo_pb": sum(b["n_events"] * b["sigma_lo_pb"] for b in blocks) / n,
         "sigma_lo_error_pb": math.sqrt(sum((b["n_events"] * b["sigma_lo_error_pb"]) ** 2 for b in blocks)) / n,

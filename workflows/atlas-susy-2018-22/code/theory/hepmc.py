@@ -149,3 +149,18 @@ def _write(
     out.writelines(event.lines)
     scan.n_events += 1
     return out
+
+
+def last_cross_section(lines: Iterator[str]) -> tuple[float | None, float]:
+    """The last cross-section (pb) that the file names, and its error; (None, 0) if there is none."""
+    found: tuple[float | None, float] = (None, 0.0)
+    for line in lines:
+        if line.startswith("C "):
+            tokens = line.split()[1:3]
+        elif line.startswith("A ") and " GenCrossSection " in line:
+            tokens = line.split()[3:5]
+        else:
+            continue
+        if len(tokens) == 2:
+            found = (number(tokens[0]), abs(number(tokens[1])))
+    return found
