@@ -66,7 +66,7 @@ class Serial:
                 {
                     "name": step.name,
                     "commands": list(step.commands),
-                    "environment": step.environment,
+                    "environment": _environment(step.environment),
                     "resources": {
                         "cpus": step.resources.cpus,
                         "memory_bytes": step.resources.memory_bytes,
@@ -86,7 +86,7 @@ class Serial:
                 SerialStep(
                     one["name"],
                     tuple(one["commands"]),
-                    one["environment"],
+                    _image(one["environment"]),
                     Resources(**{**one["resources"], "other": tuple(one["resources"]["other"])}),
                 )
                 for one in document["serial"]
@@ -111,6 +111,16 @@ class Serial:
         """The virtual folder that is the workspace when all is done."""
         commands = list(_commands(self))
         return commands[-1].folder if commands else RUN_ROOT
+
+
+def _environment(image: str) -> dict[str, str] | None:
+    """An image as a Yadage document writes it, so that whoever looks for images in a workflow finds it."""
+    name, _, tag = image.rpartition(":")
+    return {"environment_type": "docker-encapsulated", "image": name, "imagetag": tag} if image else None
+
+
+def _image(environment: Mapping[str, str] | None) -> str:
+    return "" if environment is None else f"{environment['image']}:{environment['imagetag']}"
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
