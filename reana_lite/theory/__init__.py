@@ -2,7 +2,8 @@
 
     particle     PDG codes: charge, colour, what is new
     reading      strict numbers, faults by line
-    slha         SLHA files: read, and written canonically for generators
+    slha         SLHA files
+    canonical    the SLHA text that generators get
     spectrum     whether a spectrum can be generated and judged
     stream       lines of huge, compressed or cut files
     events       what is known of a file of events; lhe, hepmc: their readers
@@ -27,14 +28,15 @@ from reana_lite.artifact import digest_bytes
 from reana_lite.theory import parameters as _parameters
 from reana_lite.theory import patch as _patch
 from reana_lite.theory import slha as _slha
+from reana_lite.theory.canonical import normalise
 from reana_lite.theory.events import EventFile
 from reana_lite.theory.hepmc import read_hepmc
 from reana_lite.theory.lhe import read_lhe
 from reana_lite.theory.parameters import Parameter, Value, parameter, read_parameters
-from reana_lite.theory.particle import KNOWN
+from reana_lite.theory.particle import KNOWN, name_of
 from reana_lite.theory.patch import PatchSet, likelihood_digest, read_json, read_patch, read_patchset
 from reana_lite.theory.reading import Faults, refuse
-from reana_lite.theory.slha import Spectrum, name_of, normalise, read_slha
+from reana_lite.theory.slha import Spectrum, read_slha
 from reana_lite.theory.spectrum import Examination, default_produced, examine, new_particles, particle_of
 from reana_lite.theory.stream import Stream
 
@@ -72,6 +74,21 @@ class TheoryFile:
     digest: str
     content: bytes | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    compressed: bool = False
+
+    @property
+    def handed_name(self) -> str:
+        """The name under which it is handed on: by its format alone, so that equal content is equal to every step."""
+        name = {
+            Format.SLHA: "theory.slha",
+            Format.LHE: "events.lhe",
+            Format.HEPMC2: "events.hepmc",
+            Format.HEPMC3: "events.hepmc",
+            Format.PATCH: "patch.json",
+            Format.PATCHSET: "patchset.json",
+            Format.PARAMETERS: "parameters.json",
+        }[self.format]
+        return f"{name}.gz" if self.compressed and self.content is None else name
 
     @property
     def handed_digest(self) -> str:
@@ -248,7 +265,7 @@ def _events(source: str, stream: Stream, kind: Format, facts: EventFile) -> _Rea
         # Lines count from the start of the event file.
         spectrum = read_slha(b"\n" * facts.slha_line + facts.slha, source)
         warnings += spectrum.warnings
-    file = TheoryFile(source, kind, stream.size, stream.digest, None, facts.facts())
+    file = TheoryFile(source, kind, stream.size, stream.digest, None, facts.facts(), stream.compressed)
     return _Read(file, spectrum=spectrum, events=facts, warnings=tuple(warnings))
 
 

@@ -90,3 +90,9 @@ def is_new(pdg: int) -> bool:
     if code >= 1000000000:  # nuclei
         return False
     return code in (7, 8, 17, 18) or 32 <= code <= 80 or code > 1000000
+
+
+def name_of(pdg: int) -> str:
+    """The particle's name with its code, for messages."""
+    known = KNOWN.get(abs(pdg))
+    return f"{known.name} ({pdg})" if known else str(pdg)

@@ -1,10 +1,7 @@
-"""SLHA 1 and 2 (arXiv:hep-ph/0311123, 0801.0045; QNUMBERS 0712.3311; XSECTION): reader and canonical writer.
+"""SLHA 1 and 2 (arXiv:hep-ph/0311123, 0801.0045; QNUMBERS 0712.3311; XSECTION): the reader.
 
-Pure: bytes in, Spectrum out, canonical bytes out. What the numbers mean for an analysis is judged in spectrum.py.
-Masses and widths are in GeV, cross-sections in pb.
-
-`normalise` is what a generator gets: never the user's text. Generators guess where a file is odd: Pythia 8.317 reads
-2.0D+03 as 2, drops a block whose header holds a tab, and takes a negative width for a stable particle, all silently.
+Pure: bytes in, Spectrum out. What the numbers mean for an analysis is judged in spectrum.py; canonical.py writes what
+generators get. Masses and widths are in GeV, cross-sections in pb.
 """
 
 from __future__ import annotations
@@ -12,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from reana_lite.theory.particle import DECOUPLED_GEV, KNOWN, SUPERSYMMETRIC, is_new
-from reana_lite.theory.reading import Faults, as_text, integer, number, plain, shown
+from reana_lite.theory.reading import Faults, as_text, integer, number, shown
 
 MAX_BYTES = 16 * 1024 * 1024
+
+_INVISIBLE = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
+"""Characters without width that come along with copied text."""
 
 _BLOCKS = {
     0: "ALPHA",
@@ -80,7 +79,10 @@ class CrossSection:
 
 @dataclass(frozen=True, slots=True)
 class Spectrum:
-    """What an SLHA file says. `mass_lines` and the lines in tables point into it; `status` is SPINFO/DCINFO 3 and 4."""
+    """What an SLHA file says. `mass_lines` and the lines in tables point into it.
+
+    `conflicts`: particles with a second, different decay table, and its line; `decays` has the first.
+    """
 
     source: str
     masses_gev: Mapping[int, float]
@@ -89,6 +91,7 @@ class Spectrum:
     xsections: tuple[CrossSection, ...] = ()
     blocks: Mapping[str, Mapping[tuple[int, ...], float]] = field(default_factory=dict)
     mass_lines: Mapping[int, int] = field(default_factory=dict)
+    conflicts: Mapping[int, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def xsection(self, final: tuple[int, ...], *, sqrts_gev: float = 13000.0) -> CrossSection | None:
@@ -114,6 +117,7 @@ class _Reader:
         self.quantum: dict[int, tuple[int, dict[int, int]]] = {}
         self.xsections: list[CrossSection] = []
         self.blocks: dict[str, dict[float | None, dict[tuple[int, ...], float]]] = {}
+        self.conflicts: dict[int, int] = {}
         self.warnings: list[str] = []
         self.rows: Callable[[list[str], int], None] = self._before
 
@@ -143,6 +147,7 @@ class _Reader:
             source=self.source,
             masses_gev=self.masses,
             mass_lines=self.mass_lines,
+            conflicts=self.conflicts,
             decays=self.decays,
             quantum_numbers=self._quantum_numbers(),
             xsections=tuple(self.xsections),
@@ -263,10 +268,14 @@ class _Reader:
             first = self.decays.setdefault(pdg, decay)
             if first is decay:
                 return
-            if _table(first) != _table(decay):
-                self.faults.add(f"second DECAY table of {pdg}, unlike the one on line {first.line}", line=at)
+            text = f"{self.source}:{at}: DECAY {pdg} is given twice (first on line {first.line})"
+            if _table(first) == _table(decay):
+                self.warnings.append(f"{text}, with equal content")
+            elif _empty(first) or _empty(decay):
+                self.decays[pdg] = decay if _empty(first) else first
+                self.warnings.append(f"{text}; the table without width and channels is passed over")
             else:
-                self.warnings.append(f"{self.source}:{at}: the DECAY table of {pdg} is given twice, with equal content")
+                self.conflicts.setdefault(pdg, at)
 
         self.rows = lambda row, line: channels.append(_channel(row, line))
         return close
@@ -321,76 +330,14 @@ def _table(decay: Decay) -> tuple[float, list[tuple[tuple[int, ...], float]]]:
     return decay.width_gev, sorted((c.daughters, c.branching) for c in decay.channels)
 
 
+def _empty(decay: Decay) -> bool:
+    return decay.width_gev == 0.0 and not decay.channels
+
+
 def read_slha(content: bytes, source: str = "slha") -> Spectrum:
     """The spectrum that an SLHA file holds; InvalidInput with file, line and reason for every fault of its form."""
     faults = Faults(source)
     if len(content) > MAX_BYTES:
         faults.add(f"{len(content)} bytes; an SLHA file has at most {MAX_BYTES}")
         faults.check()
-    return _Reader(source).read(as_text(content, source))
-
-
-def normalise(spectrum: Spectrum) -> bytes:
-    """The spectrum as canonical SLHA text: equal theories give equal bytes, whatever their files looked like.
-
-    Blanks only, E notation, no comments, everything sorted; cross-sections are left out (they do not change events).
-    Where a supersymmetric particle is in MASS, those left out are written at 1e5 GeV: generators assume light ones
-    (Pythia: 500 GeV). With them go what Pythia needs to see supersymmetry at all (MODSEL), unit mixing matrices where
-    there are none (it takes them for zero) and tan(beta) = 10. Every new particle gets a DECAY table, of width 0 if
-    it has none, so that no generator computes its own. Known particles without channels are left to the generator.
-    """
-    lines: list[str] = []
-    for pdg, q in sorted(spectrum.quantum_numbers.items()):
-        lines.append(f"BLOCK QNUMBERS {pdg}")
-        values = (q.charge3, q.spin_states, q.colour, 0 if q.self_conjugate else 1)
-        lines += [f" {index} {value}" for index, value in enumerate(values, 1)]
-    masses = dict(spectrum.masses_gev)
-    blocks = dict(spectrum.blocks)
-    if any(pdg in masses for pdg in SUPERSYMMETRIC):
-        masses = dict.fromkeys(SUPERSYMMETRIC, DECOUPLED_GEV) | masses
-        blocks = _with_defaults(blocks)
-    lines.append("BLOCK MASS")
-    lines += [f" {pdg} {plain(mass)}" for pdg, mass in sorted(masses.items())]
-    for name, entries in sorted(blocks.items()):
-        lines.append(f"BLOCK {name}")
-        for key, value in sorted(entries.items()):
-            text = str(int(value)) if name == "MODSEL" and value == int(value) else plain(value)
-            lines.append(" " + " ".join([*map(str, key), text]))
-    new = {pdg for pdg in masses if is_new(pdg) or pdg in spectrum.quantum_numbers}
-    for pdg in sorted(new | set(spectrum.decays)):
-        lines += _decay_lines(pdg, spectrum.decays.get(pdg), known=pdg not in new)
-    return ("\n".join(lines) + "\n").encode("ascii")
-
-
-def _with_defaults(blocks: dict[str, Mapping[tuple[int, ...], float]]) -> dict[str, Mapping[tuple[int, ...], float]]:
-    """The blocks with those added without which Pythia would not start, or start with couplings of zero."""
-    completed = dict(blocks)
-    completed.setdefault("MODSEL", {(1,): 0.0})
-    for name, size, instead in _MIXINGS:
-        if name not in blocks and instead not in blocks:
-            completed[name] = {(i, i): 1.0 for i in range(1, size + 1)}
-    if (3,) not in blocks.get("MINPAR", {}) and (2,) not in blocks.get("HMIX", {}):
-        completed["MINPAR"] = dict(blocks.get("MINPAR", {})) | {(3,): 10.0}
-    return completed
-
-
-_MIXINGS = (
-    ("NMIX", 4, "NMNMIX"), ("UMIX", 2, ""), ("VMIX", 2, ""),
-    ("STOPMIX", 2, "USQMIX"), ("SBOTMIX", 2, "DSQMIX"), ("STAUMIX", 2, "SELMIX"),
-)  # fmt: skip
-
-
-def _decay_lines(pdg: int, decay: Decay | None, *, known: bool) -> list[str]:
-    open_channels = [c for c in decay.channels if c.branching > 0] if decay else []
-    if decay is None or decay.width_gev <= 0 or not open_channels:
-        return [] if known else [f"DECAY {pdg} {plain(0.0)}"]
-    rows = sorted((c.daughters, c.branching) for c in open_channels)
-    return [f"DECAY {pdg} {plain(decay.width_gev)}"] + [
-        f" {plain(branching)} {len(daughters)} {' '.join(map(str, daughters))}" for daughters, branching in rows
-    ]
-
-
-def name_of(pdg: int) -> str:
-    """The particle's name with its code, for messages."""
-    known = KNOWN.get(abs(pdg))
-    return f"{known.name} ({pdg})" if known else str(pdg)
+    return _Reader(source).read(as_text(content, source).translate(_INVISIBLE))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reana_lite.theory.particle import ABSENT_GEV, KNOWN, ONSHELL_GEV, SUPERSYMMETRIC, Particle, is_new
+from reana_lite.theory.particle import ABSENT_GEV, KNOWN, ONSHELL_GEV, SUPERSYMMETRIC, Particle, is_new, name_of
 from reana_lite.theory.reading import Faults
-from reana_lite.theory.slha import Channel, Decay, Spectrum, name_of
+from reana_lite.theory.slha import Channel, Decay, Spectrum
 
 HBARC_GEV_MM = 1.973269804e-13
 """hbar c: c tau = HBARC_GEV_MM / width (CODATA 2018)."""
@@ -21,6 +21,10 @@ PROMPT_MM = 1.0
 
 BRANCHING_TOLERANCE = 0.01
 """How far branching ratios may be from adding up to 1."""
+
+
+NEGLIGIBLE = 1e-6
+"""Negative branching ratios that are smaller are rounding of the decay calculation: the channel is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class _Examiner:
         for pdg, decay in sorted(self.spectrum.decays.items()):
             if pdg not in reached:
                 self._mention(decay)
+        self._mention_conflicts(reached)
         self._mention_absent()
         self.faults.check()
         return Examination(tuple(made), tuple(sorted(reached)), tuple(self.warnings), tuple(self.validity))
@@ -121,6 +126,9 @@ class _Examiner:
         decay = self.spectrum.decays.get(pdg)
         line = decay.line if decay else self.spectrum.mass_lines.get(pdg, self.seen_on.get(pdg))
         particle = particle_of(self.spectrum, pdg)
+        if pdg in self.spectrum.conflicts and decay is not None:
+            reason = f"second DECAY table of {name_of(pdg)}, unlike the one on line {decay.line}"
+            self.faults.add(reason, line=self.spectrum.conflicts[pdg])
         if pdg not in self.spectrum.masses_gev:
             self.faults.add(f"{name_of(pdg)} is produced or decayed to but has no entry in MASS", line=line)
             return
@@ -171,7 +179,7 @@ class _Examiner:
 
     def _judge_channels(self, decay: Decay) -> None:
         for channel in decay.channels:
-            if channel.branching < 0.0:
+            if channel.branching < -NEGLIGIBLE:
                 self.faults.add(f"branching ratio {channel.branching:g} is negative", line=channel.line)
         if not _open(decay):
             return
@@ -230,14 +238,20 @@ class _Examiner:
                 f"{place}width {decay.width_gev:g} GeV of {name_of(decay.pdg)} is negative; not produced here"
             )
         total = sum(c.branching for c in decay.channels)
-        if any(c.branching < 0.0 for c in decay.channels) or (
+        if any(c.branching < -NEGLIGIBLE for c in decay.channels) or (
             decay.channels and abs(total - 1.0) > BRANCHING_TOLERANCE
         ):
             if self._is_new(decay.pdg):
-                text = f"branching ratios of {name_of(decay.pdg)} add up to {total:.4g}"
+                text = f"branching ratios of {name_of(decay.pdg)} are negative or add up to {total:.4g}"
                 self.warnings.append(f"{place}{text}; not produced here")
             else:  # decays of W, Z, top and Higgs occur in every cascade
                 self._judge_channels(decay)
+
+    def _mention_conflicts(self, reached: set[int]) -> None:
+        for pdg, line in sorted(self.spectrum.conflicts.items()):
+            if pdg not in reached:
+                place = f"{self.spectrum.source}:{line}"
+                self.warnings.append(f"{place}: second DECAY table of {name_of(pdg)}, unlike the first, which is used")
 
     def _mention_absent(self) -> None:
         masses = self.spectrum.masses_gev

@@ -99,6 +99,7 @@ def test_an_slha_theory_has_masses_and_hands_on_canonical_text() -> None:
     assert theory.files[0].digest != again.files[0].digest
     assert theory.files[0].handed_digest == again.files[0].handed_digest
     assert theory.file(Format.SLHA) is theory.files[0]
+    assert theory.files[0].handed_name == again.files[0].handed_name == "theory.slha"
     json.dumps(theory.to_dict(), allow_nan=False)
 
 

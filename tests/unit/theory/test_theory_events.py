@@ -107,6 +107,8 @@ def test_weights_may_be_signed_and_in_any_unit() -> None:
 def test_gz_gives_the_same_facts() -> None:
     assert of_lhe(gzip.compress(lhe().encode())) == of_lhe(lhe())
     assert of_hepmc(gzip.compress(hepmc3().encode())) == of_hepmc(hepmc3())
+    packed = read_theory_file("x", gzip.compress(lhe().encode()))
+    assert (packed.handed_name, packed.handed_digest) == ("events.lhe.gz", packed.digest)
     halves = lhe().encode()
     assert of_lhe(gzip.compress(halves[:700]) + gzip.compress(halves[700:])) == of_lhe(lhe())
 
@@ -216,7 +218,9 @@ def test_a_damaged_hepmc_file_is_refused(old: str, new: str, reason: str) -> Non
 def test_bombs_are_refused_in_bounded_memory() -> None:
     packer = zlib.compressobj(9, wbits=31)
     head = lhe(header="").split("</header>")[0].encode()
-    bomb = packer.compress(head) + b"".join(packer.compress(b" " * 1023 + b"\n") for _ in range(20_000)) + packer.flush()
+    bomb = (
+        packer.compress(head) + b"".join(packer.compress(b" " * 1023 + b"\n") for _ in range(20_000)) + packer.flush()
+    )
     assert "expands to more than" in refused(bomb)
     long = packed = gzip.compress(b"HepMC::Version 3\nHepMC::Asciiv3-START_EVENT_LISTING\nE " + b"1" * 6_000_000)
     assert len(packed) < len(long) + 1

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from theory_samples import GLUINO
 
 from reana_lite.errors import InvalidInput
+from reana_lite.theory.canonical import normalise
 from reana_lite.theory.reading import integer, number, plain
-from reana_lite.theory.slha import normalise, read_slha
+from reana_lite.theory.slha import read_slha
 from reana_lite.theory.spectrum import Examination, examine
 
 
@@ -240,6 +241,30 @@ def test_copies_of_a_block_at_several_scales() -> None:
     spectrum = read_slha(text.encode())
     assert spectrum.blocks["GAUGE"] == {(1,): 0.36}
     assert any("2 scales" in w for w in spectrum.warnings)
+
+
+def test_second_decay_tables() -> None:
+    stop = " 1000006 1e5\n"
+    twice = "DECAY 1000006 0.0\nDECAY 1000006 7.2\n 1.0 2 1000022 6\n"
+    found = accept(GLUINO.replace("# gluino\n", "# gluino\n" + stop, 1) + twice)
+    assert any("passed over" in w for w in found.warnings)
+    assert b"DECAY 1000006 7.20000000E+00\n" in canonical(GLUINO + twice)
+    unlike = "DECAY 1000006 1.0\n 1.0 2 1000022 6\nDECAY 1000006 7.2\n 1.0 2 1000022 6\n"
+    assert any("unlike the first" in w for w in accept(GLUINO + unlike).warnings)
+    same = "DECAY 1000022 0.0\n"
+    assert any("equal content" in w for w in accept(GLUINO + same).warnings)
+
+
+def test_rounding_below_zero_is_left_out() -> None:
+    tiny = GLUINO.replace("4  -4\n", "4  -4\n   -4.3E-23  2  1000022  21\n")
+    assert canonical(tiny) == canonical(GLUINO)
+    accept(tiny)
+    assert "negative" in refused(tiny.replace("4.3E-23", "4.3E-03"))
+
+
+def test_invisible_characters_of_copied_text_are_passed_over() -> None:
+    assert canonical("\u200b" + GLUINO.replace("2.0000E+03", "2.0\u200b000E+03\xa0")) == canonical(GLUINO)
+    assert "\u2212" in refused(GLUINO.replace("1  -1", "1  \u22121"))
 
 
 def test_cross_sections_by_order() -> None:
