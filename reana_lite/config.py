@@ -109,17 +109,10 @@ class _Reader:
 
     def settings(self) -> Settings:
         home = self.read("RECAST_HOME", _folder, None) or self._default_home()
-        database = self.read("RECAST_DATABASE", _database, None)
-        if database is None:
-            database = f"sqlite:///{home}/records.db"
-            if "?" in str(home):
-                self.faults.append(
-                    ("RECAST_HOME", str(home), "a folder without ? in its path, or set RECAST_DATABASE too")
-                )
         no_folders: tuple[Path, ...] = ()
         settings = Settings(
             home=home,
-            database=database,
+            database=self.read("RECAST_DATABASE", _database, f"sqlite:///{home}/records.db"),
             storage=self.read("RECAST_STORAGE", _folder, home / "storage"),
             user=self.read("RECAST_USER", _user, None) or _login_name(self.environ),
             catalogue=(
@@ -207,7 +200,7 @@ def _database(text: str) -> str:
     scheme = re.match(r"([a-z]+)(\+[a-z0-9_]+)?://", text)
     if scheme is None or scheme[1] not in DATABASES:
         raise ValueError("a URL such as sqlite:////path/file.db or postgresql+psycopg://user@host/name")
-    if scheme[1] == "sqlite" and not re.fullmatch(r"sqlite:///[^?]*[^/?](\?.*)?", text):
+    if scheme[1] == "sqlite" and not re.fullmatch(r"sqlite(\+pysqlite)?:///.*[^/]", text):
         raise ValueError("the URL of a file, such as sqlite:////path/file.db")
     return text
 

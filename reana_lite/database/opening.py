@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
 
 from reana_lite.database import tables
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
@@ -29,19 +29,19 @@ _FIRST_STAMP = (
 
 def make_engine(url: str) -> Engine:
     """An engine whose transactions begin as writers (`writes` in its execution options) or as readers."""
-    try:
-        parsed = make_url(url)
-    except exc.ArgumentError as error:
-        raise InvalidInput(f"{url!r} is no database URL, such as sqlite:////path/file.db", field="database") from error
-    if parsed.get_backend_name() != "sqlite":
+    _, sign, path = url.partition(":///")
+    if not url.startswith(("sqlite:", "sqlite+pysqlite:")):
         return _network_engine(url)
-    if not parsed.database or parsed.database == ":memory:":
+    if not sign or not path or path == ":memory:":
         raise InvalidInput(f"{url!r} names no file, such as sqlite:////path/file.db", field="database", value=url)
     try:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"cannot make the folder of database {parsed.database}: {error.strerror}") from error
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_S, "cached_statements": 256})
+        raise Unavailable(f"cannot make the folder of database {path}: {error.strerror}") from error
+    # the path as it is written: % and ? in it mean nothing
+    engine = create_engine(
+        URL.create("sqlite", database=path), connect_args={"timeout": BUSY_S, "cached_statements": 256}
+    )
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:
@@ -61,8 +61,12 @@ def make_engine(url: str) -> Engine:
 def _network_engine(url: str) -> Engine:
     try:
         return create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
-    except (exc.ArgumentError, ModuleNotFoundError) as error:
-        raise Unavailable(f"no driver for this kind of database is installed: {error}") from error
+    except exc.NoSuchModuleError as error:
+        raise InvalidInput("only sqlite and postgresql databases are known", field="database") from error
+    except exc.ArgumentError as error:
+        raise InvalidInput("this is no database URL, such as sqlite:////path/file.db", field="database") from error
+    except ModuleNotFoundError as error:
+        raise Unavailable(f"the driver of this database is not installed ({error.name})") from error
 
 
 @contextmanager

@@ -809,11 +809,16 @@ def test_places_that_cannot_hold_a_database_are_told(tmp_path: Path) -> None:
     for path in ("file/x.db", "folder.db"):
         with pytest.raises(Unavailable, match=path.split("/")[0]):
             Database(f"sqlite:///{tmp_path}/{path}")
-    for url in ("", "nonsense", "sqlite://", "sqlite:///:memory:"):
-        with pytest.raises(InvalidInput):
+    for url in ("", "nonsense", "sqlite://", "sqlite:///", "sqlite:///:memory:", "nothing://u:secret@host/x"):
+        with pytest.raises(InvalidInput) as caught:
             Database(url)
-    with pytest.raises((Unavailable, InvalidInput)):
-        Database("oracle+nothing://u:secret@host/x")
+        assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "what?", "a#b", "ü", "a@b:c"])
+def test_a_file_lies_where_its_url_says(tmp_path: Path, name: str) -> None:
+    Database(f"sqlite:///{tmp_path}/{name}/x.db").close()
+    assert (tmp_path / name / "x.db").is_file()
 
 
 def test_a_writer_that_waits_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
