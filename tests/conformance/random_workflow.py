@@ -58,11 +58,12 @@ class Stage:
 
 @dataclass
 class Scope:
-    """The stages of a scope so far; `depth` 0 is the workflow itself."""
+    """The stages of a scope so far; `depth` 0 is the workflow itself. `twin`: there may be others of the same text."""
 
     stages: list[Stage]
     depth: int = 0
     odd: bool = False
+    twin: bool = False
 
 
 def case(*, odd: bool = True) -> st.SearchStrategy[Case]:
@@ -248,7 +249,9 @@ def _step(draw: st.DrawFn, names: list[str], odd: bool) -> tuple[Document, dict[
 @st.composite
 def _stage(draw: st.DrawFn, scope: Scope, name: str) -> Document:
     """One more stage of the scope, which learns of it."""
-    kinds = ["single", "single", "scatter", "scatter", "jq", "cases"] + (["sub", "subs"] if scope.depth < 2 else [])
+    kinds = ["single", "single", "scatter", "scatter", "cases"] + (["sub", "subs"] if scope.depth < 2 else [])
+    if not scope.twin:  # deviations.yml: jq_stage_in_scattered_workflow
+        kinds.append("jq")
     kind = draw(st.sampled_from(kinds))
     needs: set[str] = set()
     if kind == "jq":
@@ -309,7 +312,7 @@ def _dependencies(draw: st.DrawFn, needs: list[str], scope: Scope) -> Document:
 @st.composite
 def _sub_workflow(draw: st.DrawFn, scope: Scope, stage: Stage, kinds: dict[str, str]) -> Document:
     """The stages of a sub-workflow; `stage` learns what is inside and what is registered."""
-    inner = Scope([Stage("init", False, dict(kinds))], scope.depth + 1, scope.odd)
+    inner = Scope([Stage("init", False, dict(kinds))], scope.depth + 1, scope.odd, scope.twin or stage.many)
     stages = []
     for number in range(draw(st.integers(1, 2))):
         document = draw(_stage(inner, f"i{number}"))

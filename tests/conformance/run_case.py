@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,8 @@ def run_once(run: Document, folders: Folders, case: Document, installation: Inst
     if run.get("before"):
         variables = {**os.environ, "CASE": str(folders.case), "WORKDIR": str(folders.work)}
         subprocess.run(["sh", "-ec", run["before"]], cwd=folders.current, env=variables, check=True)
+    if (run.get("dataopts") or {}).get("overwrite"):
+        shutil.rmtree(folders.work, ignore_errors=True)
     with environment(run.get("env") or {}):
         try:
             prepared = prepare(run, folders, installation.settings)
@@ -130,7 +132,7 @@ def prepare(run: Document, folders: Folders, settings: Settings) -> Prepared:
     data = {**(run.get("dataopts") or {}), "initdir": str(init_folder(run, folders))}
     scratch = folders.base / "scratch"
     scratch.mkdir(exist_ok=True)
-    return resolve(
+    prepared = resolve(
         run.get("workflow", "workflow.yml"),
         sources=settings.sources(),
         options=TargetOptions(
@@ -143,6 +145,8 @@ def prepare(run: Document, folders: Folders, settings: Settings) -> Prepared:
             scratch=scratch,
         ),
     )
+    controls = {key: value for key, value in (run.get("ctrlopts") or {}).items() if key == "disable_prepub"}
+    return replace(prepared, options={**prepared.options, **controls})
 
 
 def init_folder(run: Document, folders: Folders) -> Path:
@@ -172,26 +176,27 @@ class Installation:
         self.database = Database(self.settings.database)
         self._backend = "container" if container else "local"
         self._last: dict[str, Drive] = {}
+        self._worker: Worker | None = None
 
     def __enter__(self) -> Installation:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        if self._worker is not None:
+            self._worker.close()
         self.database.close()
 
     def run(self, prepared: Prepared, *, limit_s: float = LIMIT_S) -> Ended:
         """Submit it and drive it to its end."""
         run = submit(prepared, database=self.database, storage=self.storage, owner="conformance")
-        first = self.database.read_events(run)[0]
-        worker = Worker(
-            self.database, self.storage, watch=lambda drive: self._last.__setitem__(drive.run, drive), host=True,
-            backend=choose(self._backend, first[2], settings=self.settings, storage=self.storage),
-        )  # fmt: skip
+        if self._worker is None:
+            first = self.database.read_events(run)[0]
+            self._worker = Worker(
+                self.database, self.storage, watch=lambda drive: self._last.__setitem__(drive.run, drive), host=True,
+                backend=choose(self._backend, first[2], settings=self.settings, storage=self.storage),
+            )  # fmt: skip
         give_up_at = time.monotonic() + limit_s
-        try:
-            worker.drive([run], until=lambda: time.monotonic() > give_up_at)
-        finally:
-            worker.close()
+        self._worker.drive([run], until=lambda: time.monotonic() > give_up_at)
         events = tuple(from_row(kind, body) for _, kind, body in self.database.read_events(run))
         drive = self._last.pop(run)
         return Ended(drive.engine, drive.finish, events)
