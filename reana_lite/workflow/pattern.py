@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import Protocol
 
 _MAGIC = re.compile(r"[*?\[]")
+_NOTHING = re.compile(r"(?!)")
+_SET_OPERATORS = re.compile(r"([\[&~|])")
 
 
 class Files(Protocol):
@@ -126,7 +128,10 @@ def _walk(top: str, below: str, files: Files) -> Iterator[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(_translated(pattern), re.MULTILINE | re.DOTALL)
+    try:
+        return re.compile(_translated(pattern), re.MULTILINE | re.DOTALL)
+    except re.error:  # a range that goes backwards: nothing matches it
+        return _NOTHING
 
 
 def _translated(pattern: str) -> str:
@@ -142,7 +147,7 @@ def _translated(pattern: str) -> str:
         elif sign == "?":
             parts.append(".")
         elif sign == "[" and end >= 0:
-            inside = pattern[position:end].replace("\\", "\\\\")
+            inside = _SET_OPERATORS.sub(r"\\\1", pattern[position:end].replace("\\", "\\\\"))
             position = end + 1
             if inside.startswith("!"):
                 inside = f"^{inside[1:]}"

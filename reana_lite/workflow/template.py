@@ -16,7 +16,6 @@ WIDEST = 100_000
 """Largest number that a format specification may carry."""
 
 _NUMBER_ATTRIBUTES = frozenset({"real", "imag", "numerator", "denominator"})
-_UNUSUAL = re.compile(r"\{[^{}]*(?:\.[^\W\d]|:[^{}]*\d{5}|:[^{}]*\{|\.[^{}]*\])|\{[^{}]*\{")
 _ITEMS = re.compile(r"\[[^\]]*\]")
 _LONG_NUMBER = re.compile(r"\d{5,}")
 
@@ -42,9 +41,22 @@ def fill(template: str, args: Sequence[Any], values: Mapping[str, Any]) -> str:
     AttributeError, TypeError)."""
     if "{" not in template and "}" not in template:
         return template
-    if _UNUSUAL.search(template) is None:
+    if _harmless(template):
         return template.format(*args, **values)
     return _GUARDED.vformat(template, args, values)
+
+
+def _harmless(template: str) -> bool:
+    """Whether no placeholder has an attribute, a nested placeholder or a large number in its specification."""
+    try:
+        for _, name, specification, _ in _GUARDED.parse(template):
+            if name and "." in name:
+                return False
+            if specification and ("{" in specification or _LONG_NUMBER.search(specification)):
+                return False
+    except ValueError:
+        return False
+    return True
 
 
 def flattened(parameters: Any) -> tuple[list[Any], dict[str, Any]]:
