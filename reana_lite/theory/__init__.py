@@ -44,7 +44,7 @@ __all__ = [
     "EventFile", "Examination", "Format", "Parameter", "PatchSet", "Spectrum", "Theory", "TheoryFile",
     "default_produced", "examine", "likelihood_digest", "normalise", "parameter", "read_json",
     "read_parameters", "read_patch", "read_patchset", "read_slha", "read_theory", "read_theory_file",
-    "recognise",
+    "recognise", "theory_of",
 ]  # fmt: skip
 
 
@@ -128,6 +128,22 @@ class Theory:
             "warnings": list(self.warnings),
             "validity": list(self.validity),
         }
+
+
+def theory_of(document: Mapping[str, Any]) -> Theory:
+    """The theory that `to_dict` wrote down, without the contents of its files."""
+    units = document.get("units", {})
+    files = tuple(
+        TheoryFile(f["name"], Format(f["format"]), f["size"], f["digest"], facts=f["facts"])
+        for f in document.get("files", [])
+    )
+    return Theory(
+        document["name"],
+        {name: Parameter(name, value, units.get(name, "")) for name, value in document.get("parameters", {}).items()},
+        files,
+        tuple(document.get("warnings", [])),
+        tuple(document.get("validity", [])),
+    )
 
 
 # -- recognition -----------------------------------------------------------------------------------------------------

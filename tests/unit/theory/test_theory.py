@@ -23,6 +23,7 @@ from reana_lite.theory import (
     read_patchset,
     read_theory,
     read_theory_file,
+    theory_of,
 )
 
 LIKELIHOOD = {"channels": [{"name": "SR", "samples": []}], "observations": [], "version": "1.0.0", "ä": 1.0}
@@ -100,7 +101,9 @@ def test_an_slha_theory_has_masses_and_hands_on_canonical_text() -> None:
     assert theory.files[0].handed_digest == again.files[0].handed_digest
     assert theory.file(Format.SLHA) is theory.files[0]
     assert theory.files[0].handed_name == again.files[0].handed_name == "theory.slha"
-    json.dumps(theory.to_dict(), allow_nan=False)
+    written = json.loads(json.dumps(theory.to_dict(), allow_nan=False))
+    assert theory_of(written).to_dict() == theory.to_dict()
+    assert theory_of({"name": ""}).values == {}
 
 
 def test_given_parameters_win_and_two_spectra_are_refused() -> None:
