@@ -356,14 +356,3 @@ def _masses(spectrum: Spectrum) -> list[Parameter]:
     if new:
         rows.append(parameter("m_lsp", min(new.values()), unit="GeV"))
     return rows
-
-
-def theory_of(document: Mapping[str, Any]) -> Theory:
-    """The theory that `to_dict` wrote down, without its files."""
-    units = document.get("units", {})
-    return Theory(
-        document["name"],
-        {name: Parameter(value, units.get(name, "")) for name, value in document.get("parameters", {}).items()},
-        warnings=tuple(document.get("warnings", ())),
-        validity=tuple(document.get("validity", ())),
-    )
