@@ -6,7 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from reana_lite.config import Settings
 
 VARIABLE = "RECAST_ATLAS_CATALOGUE"
 """The search path that `recast catalogue add` writes, as recast-atlas calls it; RECAST_CATALOGUE is read before it."""
@@ -37,13 +41,22 @@ class Sources:
         """As the environment says: RECAST_CATALOGUE, RECAST_ATLAS_CATALOGUE, RECAST_DATA_MIRROR, the yadage tokens."""
         env = os.environ if environ is None else environ
         values: dict[str, object] = {
-            "search": (*search_path(env.get("RECAST_CATALOGUE", "")), *search_path(env.get(VARIABLE, ""))),
+            "search": search_path(f"{env.get('RECAST_CATALOGUE', '')}:{env.get(VARIABLE, '')}"),
             "shipped": shipped(),
             "mirror": Path(env["RECAST_DATA_MIRROR"]) if env.get("RECAST_DATA_MIRROR") else None,
             "schema_token": env.get("YADAGE_SCHEMA_LOAD_TOKEN", ""),
             "init_token": env.get("YADAGE_INIT_TOKEN", ""),
         }
         return cls(**{**values, **given})  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Sources:
+        """As the installation's settings say; downloads lie in its home."""
+        return cls.from_environment(
+            search=tuple(dict.fromkeys(_decoded(str(folder)) for folder in settings.catalogue)),
+            mirror=settings.data_mirror,
+            downloads=settings.home / "downloads",
+        )
 
 
 def shipped() -> Path | None:
@@ -57,11 +70,12 @@ def shipped() -> Path | None:
 
 def search_path(text: str) -> tuple[Path, ...]:
     """The folders of a ":"-separated search path; what `written` has encoded is decoded."""
-    folders = []
-    for part in filter(None, text.split(":")):
-        plain = Path(part).expanduser()
-        folders.append(plain if "%" not in part or plain.exists() else Path(unquote(part)).expanduser())
-    return tuple(dict.fromkeys(folders))
+    return tuple(dict.fromkeys(_decoded(part) for part in text.split(":") if part))
+
+
+def _decoded(part: str) -> Path:
+    plain = Path(part).expanduser()
+    return plain if "%" not in part or plain.exists() else Path(unquote(part)).expanduser()
 
 
 def written(folders: tuple[Path, ...]) -> str:

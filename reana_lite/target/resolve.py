@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from reana_lite.analysis import read_document
 from reana_lite.catalogue import Catalogue, EntryKind, Sources
 from reana_lite.catalogue.entries import ANALYSIS_FILE
+from reana_lite.config import Settings
 from reana_lite.errors import InvalidAnalysis, InvalidInput, NotFound
 from reana_lite.target.bare import resolve_workflow
 from reana_lite.target.entry import resolve_entry
@@ -20,26 +19,17 @@ IN_A_FOLDER = (ANALYSIS_FILE, "recast.yml", "reana.yaml", "reana.yml", "workflow
 """What a folder is looked through for, in this order."""
 
 
-class Home(Protocol):
-    """What is needed of the installation's settings: `home`, the folder of all it keeps."""
-
-    @property
-    def home(self) -> Path: ...
-
-
 def resolve(
-    target: str, *, options: TargetOptions, settings: Home | None = None, sources: Sources | None = None
+    target: str, *, options: TargetOptions, settings: Settings | None = None, sources: Sources | None = None
 ) -> Prepared:
     """The run that TARGET and the options ask for, checked as far as can be before a job starts.
 
     A file that exists is taken as a file; a name of the catalogue wins over a folder of that name, unless it is written
-    as a path (./NAME). `sources` default to what the environment says, with downloads below the settings' home.
+    as a path (./NAME). `sources` default to what the settings say, or else the environment.
     Raises NotFound, InvalidInput, InvalidAnalysis, InvalidWorkflow, Unavailable.
     """
     if sources is None:
-        sources = Sources.from_environment()
-        if settings is not None:
-            sources = replace(sources, downloads=settings.home / "downloads")
+        sources = Sources.from_environment() if settings is None else Sources.of(settings)
     kind, path = find(target, options=options, sources=sources)
     match kind:
         case TargetKind.ANALYSIS:

@@ -32,6 +32,7 @@ from reana_lite.catalogue import (
 )
 from reana_lite.catalogue.fetching import _api
 from reana_lite.catalogue.sources import search_path
+from reana_lite.config import Settings
 from reana_lite.errors import Conflict, InvalidAnalysis, InvalidInput, NotFound, Unavailable
 
 ENTRY = """\
@@ -149,7 +150,11 @@ def test_the_environment_says_where(tmp_path: Path) -> None:
         "RECAST_CATALOGUE": "/a:/b", "RECAST_ATLAS_CATALOGUE": "/c:/a", "RECAST_DATA_MIRROR": "/m",
         "YADAGE_SCHEMA_LOAD_TOKEN": "s", "YADAGE_INIT_TOKEN": "i",
     })  # fmt: skip
-    assert read.search == (Path("/a"), Path("/b"), Path("/c"), Path("/a"))
+    assert read.search == (Path("/a"), Path("/b"), Path("/c"))
+    environ = {"RECAST_HOME": str(tmp_path), "RECAST_ATLAS_CATALOGUE": "/x%20y:/z", "RECAST_DATA_MIRROR": "/m"}
+    told = Sources.of(Settings.from_environment(environ))
+    assert told.search == (Path("/x y"), Path("/z"))
+    assert (told.mirror, told.downloads) == (Path("/m"), tmp_path / "downloads")
     assert (read.mirror, read.schema_token, read.init_token) == (Path("/m"), "s", "i")
 
 
