@@ -119,6 +119,8 @@ def _reason(log: Path) -> str:
     offline = ("Temporary failure in name resolution", "Failed to establish a new connection", "Network is unreachable")
     if any(phrase in text for phrase in offline):
         return f"the package index cannot be reached; {reason}"
+    if "(from versions: none)" in reason:
+        reason += ": the package index does not have it, or cannot be reached"
     return reason[:500]
 
 

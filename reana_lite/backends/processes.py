@@ -13,6 +13,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 INSTANCE_VARIABLE = "RECAST_INSTANCE"
 """Variable that every process of one supervisor carries: which supervisor it belongs to."""
@@ -21,6 +22,9 @@ JOB_VARIABLE = "RECAST_JOB"
 """Variable that every process of a step carries: <key>/<attempt>."""
 
 _PR_SET_CHILD_SUBREAPER = 36
+
+_EXEC_S = 2.0
+"""How long a process may be in the middle of an exec (seconds)."""
 
 
 def become_subreaper() -> bool:
@@ -80,12 +84,29 @@ def children(main_thread: int) -> list[int]:
 
 
 def environment(pid: int) -> bytes:
-    """The environment a process began with (NUL between entries, one at the front); b"" if it cannot be read."""
+    """The environment a process began with (NUL between entries, one at the front); b"" if it cannot be read.
+
+    In the middle of an exec the kernel shows neither environment nor arguments: then this waits for what comes.
+    """
+    deadline = time.monotonic() + _EXEC_S
     try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
-            return b"\0" + stream.read() + b"\0"
+        while True:
+            with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
+                content = stream.read()
+            if content or not _in_exec(pid) or time.monotonic() > deadline:
+                return b"\0" + content + b"\0"
+            time.sleep(0.001)
     except OSError:
         return b""
+
+
+def _in_exec(pid: int) -> bool:
+    """Whether a process without environment is about to get one: no arguments yet, and no thread of the kernel."""
+    with open(f"/proc/{pid}/cmdline", "rb") as stream:  # noqa: PTH123
+        if stream.read(1):
+            return False
+    Path(f"/proc/{pid}/exe").readlink()  # OSError: the kernel's own, or a zombie
+    return True
 
 
 def carries(pid: int, variable: str, value: str) -> bool:
@@ -161,13 +182,17 @@ def send_group(group: int, number: int) -> None:
 
 
 def kill_all(find: Callable[[], Iterable[int]], limit_s: float) -> bool:
-    """Kill what `find` finds until it finds nothing more, and see them gone; False if some outlive `limit_s`.
+    """Kill what `find` finds until it finds nothing twice, and see them gone; False if some outlive `limit_s`.
 
-    Used for processes that are not our children. It looks again because one of them may just have started another.
+    Used for processes that are not our children. It looks again because one of them may just have started another
+    (and ended, unseen itself).
     """
     deadline = time.monotonic() + limit_s
     own = os.getpid()
-    while victims := {pid for pid in find() if pid != own}:
+    clean = 0
+    while clean < 2:
+        victims = {pid for pid in find() if pid != own}
+        clean = 0 if victims else clean + 1
         for pid in victims:
             send(pid, signal.SIGKILL)
         for pid in victims:
