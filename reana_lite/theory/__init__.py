@@ -265,7 +265,14 @@ def _read(source: str, stream: BinaryIO | bytes) -> _Read:
     content = opened.read(limits.get(kind, _parameters.MAX_BYTES))
     if kind is Format.SLHA:
         spectrum = read_slha(content, source)
-        file = TheoryFile(source, kind, opened.size, opened.digest, normalise(spectrum), _spectrum_facts(spectrum))
+        file = TheoryFile(
+            source,
+            kind,
+            opened.size,
+            opened.digest,
+            normalise(spectrum, cross_sections=True),
+            _spectrum_facts(spectrum),
+        )
         return _Read(file, spectrum=spectrum, warnings=spectrum.warnings)
     if kind is None:
         return _json(source, opened, content)

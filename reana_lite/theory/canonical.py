@@ -13,10 +13,11 @@ from reana_lite.theory.reading import plain
 from reana_lite.theory.slha import Decay, Spectrum
 
 
-def normalise(spectrum: Spectrum) -> bytes:
+def normalise(spectrum: Spectrum, *, cross_sections: bool = False) -> bytes:
     """The spectrum as canonical SLHA text: equal theories give equal bytes, whatever their files looked like.
 
-    Blanks only, E notation, no comments, everything sorted; cross-sections are left out (they do not change events).
+    Blanks only, E notation, no comments, everything sorted. XSECTION is left out unless `cross_sections` is set: what
+    generates events should not depend on it.
     Where a supersymmetric particle is in MASS, those left out are written at 1e5 GeV: generators assume light ones
     (Pythia: 500 GeV). With them go what Pythia needs to see supersymmetry at all (MODSEL), unit mixing matrices where
     there are none (it takes them for zero) and tan(beta) = 10. Every new particle gets a DECAY table, of width 0 if
@@ -42,7 +43,22 @@ def normalise(spectrum: Spectrum) -> bytes:
     new = {pdg for pdg in masses if is_new(pdg) or pdg in spectrum.quantum_numbers}
     for pdg in sorted(new | set(spectrum.decays)):
         lines += _decay_lines(pdg, spectrum.decays.get(pdg), known=pdg not in new)
+    if cross_sections:
+        lines += _cross_section_lines(spectrum)
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def _cross_section_lines(spectrum: Spectrum) -> list[str]:
+    """An XSECTION per entry, in pb; scale scheme and parton densities are not kept."""
+    rows = sorted(
+        (x.sqrts_gev, x.beams, x.final, x.qcd_order, x.ew_order, x.kappa_f, x.kappa_r, x.xsec_pb)
+        for x in spectrum.xsections
+    )
+    lines = []
+    for sqrts, beams, final, qcd, ew, kappa_f, kappa_r, value in dict.fromkeys(rows):
+        lines.append(f"XSECTION {plain(sqrts)} {beams[0]} {beams[1]} {len(final)} {' '.join(map(str, final))}")
+        lines.append(f" 0 {qcd} {ew} {plain(kappa_f)} {plain(kappa_r)} 0 {plain(value)} file")
+    return lines
 
 
 def _with_defaults(blocks: dict[str, Mapping[tuple[int, ...], float]]) -> dict[str, Mapping[tuple[int, ...], float]]:

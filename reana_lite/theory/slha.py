@@ -60,16 +60,25 @@ class QuantumNumbers:
 
 @dataclass(frozen=True, slots=True)
 class CrossSection:
-    """An XSECTION entry: `xsec_pb` for beams at `sqrts_gev` into `final` (sorted PDG codes), at QCD and EW order."""
+    """An XSECTION entry: `xsec_pb` for beams at `sqrts_gev` into `final` (sorted PDG codes), at QCD and EW order.
+
+    `kappa_f`, `kappa_r`: factorisation and renormalisation scales over the central one (0 if not said).
+    """
 
     sqrts_gev: float
     beams: tuple[int, int]
     final: tuple[int, ...]
     qcd_order: int
     ew_order: int
-    central: bool
+    kappa_f: float
+    kappa_r: float
     xsec_pb: float
     line: int
+
+    @property
+    def central(self) -> bool:
+        """Whether it is the value at the central scales."""
+        return self.kappa_f in (0.0, 1.0) and self.kappa_r in (0.0, 1.0)
 
     @property
     def order(self) -> str:
@@ -95,14 +104,17 @@ class Spectrum:
     warnings: tuple[str, ...] = ()
 
     def xsection(self, final: tuple[int, ...], *, sqrts_gev: float = 13000.0) -> CrossSection | None:
-        """The proton-proton cross-section of highest order for that final state (any order of codes), or None."""
+        """The proton-proton cross-section of highest order for that final state (any order of codes), or None.
+
+        Of several of one order the one at central scales, and the smallest of those, is taken.
+        """
         wanted = tuple(sorted(final))
         fitting = [
             x
             for x in self.xsections
             if x.final == wanted and x.beams == (2212, 2212) and abs(x.sqrts_gev - sqrts_gev) < 1.0
         ]
-        return max(fitting, key=lambda x: (x.qcd_order, x.ew_order, x.central, -x.line), default=None)
+        return max(fitting, key=lambda x: (x.qcd_order, x.ew_order, x.central, -x.xsec_pb), default=None)
 
 
 class _Reader:
@@ -296,10 +308,10 @@ class _Reader:
             kappa_f, kappa_r, value = number(row[3]), number(row[4]), number(row[6])
             if value < 0:
                 raise ValueError(f"cross-section {row[6]} pb is negative")
-            central = kappa_f in (0.0, 1.0) and kappa_r in (0.0, 1.0)
             codes = tuple(sorted(final))
             orders = integer(row[1]), integer(row[2])
-            self.xsections.append(CrossSection(sqrts, (first, second), codes, *orders, central, value, line))
+            row_of = CrossSection(sqrts, (first, second), codes, *orders, kappa_f, kappa_r, value, line)
+            self.xsections.append(row_of)
 
         self.rows = take
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given, settings
@@ -278,6 +280,12 @@ def test_cross_sections_by_order() -> None:
     assert (found.xsec_pb, found.order) == (1.01e-3, "NLO+NLL")
     assert read_slha(text.encode()).xsection((1000001, 1000021)) is None
     assert "negative" in refused(text.replace("4.5E-04", "-4.5E-04"))
+    spectrum = read_slha(text.encode())
+    written = normalise(spectrum, cross_sections=True)
+    assert normalise(spectrum) == canonical(GLUINO)
+    assert read_slha(written).xsection((1000021, 1000021), sqrts_gev=13000.0) == replace(found, line=ANY)
+    assert read_slha(written).xsection((1000021, 1000021), sqrts_gev=8000.0) is not None
+    assert normalise(read_slha(written), cross_sections=True) == written
 
 
 def test_binary_and_utf16_are_refused() -> None:
