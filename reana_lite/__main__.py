@@ -1,0 +1,5 @@
+"""`python -m reana_lite` is `recast`."""
+
+from reana_lite.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""What the integration tests share: an installation of their own, and `recast` as users call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Recast:
+    """`recast` with a home of its own, as a process."""
+
+    home: Path
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RECAST_")}
+        return {**kept, "RECAST_HOME": str(self.home), "PYTHONWARNINGS": "error", "COLUMNS": "120"}
+
+    def start(self, *args: str, **more: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "reana_lite", *args]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment | more.pop("env", {}), text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
+        )  # fmt: skip
+
+    def __call__(self, *args: str, code: int | None = 0, env: dict[str, str] | None = None) -> str:
+        process = self.start(*args, env=env or {})
+        out, err = process.communicate(timeout=300)
+        assert "Traceback" not in err, err
+        if code is not None:
+            assert process.returncode == code, f"{args}: exit {process.returncode}\n{out}\n{err}"
+        return out + ("" if code == 0 else err)
+
+    def json(self, *args: str, code: int = 0) -> Any:
+        process = self.start(*args, "--json")
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"{args}: exit {process.returncode}\n{out}\n{err}"
+        return json.loads(out)
+
+
+@pytest.fixture
+def recast(tmp_path: Path) -> Recast:
+    """An installation that nobody else has, and `recast` on it."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Recast(tmp_path / "home", folder)
+
+
+@pytest.fixture
+def write(recast: Recast) -> Callable[[str, str], Path]:
+    """Write a text file into the folder that `recast` is called in."""
+
+    def write_file(name: str, text: str) -> Path:
+        path = recast.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write_file
