@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-SCRATCH = Path(os.environ.get("RECAST_BENCH_HOME", Path(tempfile.gettempdir()) / "reana-lite-bench"))
+SCRATCH = Path(os.environ.get("BENCH_HOME", Path(tempfile.gettempdir()) / "reana-lite-bench"))
 PEERS = {"snakemake": ["snakemake"], "parsl": ["parsl"]}
 
 WORKFLOW = """

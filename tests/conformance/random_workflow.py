@@ -8,6 +8,7 @@ folders inside of a step's folder) is left out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,7 @@ class Case:
     workflow: Document
     init_data: dict[str, Any]
     init_files: tuple[str, ...] = ()
+    workflow_options: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass
@@ -54,6 +56,11 @@ class Stage:
     outputs: dict[str, str] = field(default_factory=dict)
     inner: list[Stage] | None = None
     registered: dict[str, str] = field(default_factory=dict)
+    registers: dict[str, str] = field(default_factory=dict)
+    query: str = ""
+
+    def __post_init__(self) -> None:
+        self.query = self.name if re.fullmatch(r"[A-Za-z_@][A-Za-z0-9_@-]*", self.name) else f'"{self.name}"'
 
 
 @dataclass
@@ -64,6 +71,7 @@ class Scope:
     depth: int = 0
     odd: bool = False
     twin: bool = False
+    values: dict[str, str] = field(default_factory=dict)
 
 
 def case(*, odd: bool = True) -> st.SearchStrategy[Case]:
@@ -77,11 +85,15 @@ def _case(draw: st.DrawFn, allow_odd: bool) -> Case:
     data, kinds = draw(_init_data(odd))
     scope = Scope([Stage("init", False, kinds)], odd=odd)
     count = draw(st.integers(1, 4))
-    stages = [draw(_stage(scope, f"s{number}")) for number in range(count)]
+    names = [draw(st.sampled_from([f"s{n}", f"s{n}", f"é{n}", f"s.{n}", f"{n}s", f"s-{n}"])) for n in range(count)]
+    stages = [draw(_stage(scope, name)) for name in names]
     files = draw(st.sampled_from([(), ("in.txt",), ("in.txt", "one.dat", "two.dat")]))
     if draw(st.integers(0, 9)) == 9:
         stages = list(reversed(stages))
-    return Case({"stages": stages}, data, files)
+    switches = {}
+    if draw(st.integers(0, 5)) == 5:
+        switches = {"discover": draw(st.booleans()), "relative": draw(st.booleans())}
+    return Case({"stages": stages}, data, files, switches)
 
 
 # -- values ---
@@ -132,7 +144,13 @@ def _value(draw: st.DrawFn, scope: Scope, needs: set[str], want: str = "") -> tu
     """A parameter's value and its kind; what it reads is added to `needs`. `want` = "list": something to scatter."""
     choices = [stage for stage in scope.stages if any(not want or kind == want for kind in stage.outputs.values())]
     many = [stage for stage in scope.stages if stage.many or stage.inner is not None]
-    how = draw(st.sampled_from(["one", "one", "literal", "many", "many"]))
+    how = draw(st.sampled_from(["one", "one", "literal", "many", "many", "value", "odd"]))
+    if how == "value" and scope.values and not want:
+        key = draw(st.sampled_from(sorted(scope.values)))
+        needs.add(scope.values[key])
+        return {"expression_type": "fromvalue", "key": key}, "other"
+    if how == "odd" and not want:
+        return draw(_odd_selection(scope, needs)), "other"
     if how == "many" and many:
         return draw(_selection(draw(st.sampled_from(many)), needs, want))
     if how == "literal" or not choices:
@@ -145,12 +163,35 @@ def _value(draw: st.DrawFn, scope: Scope, needs: set[str], want: str = "") -> tu
     keys = [key for key, kind in stage.outputs.items() if not want or kind == want]
     key = draw(st.sampled_from(keys))
     kind = stage.outputs[key]
-    needs.add(stage.name)
+    needs.add(stage.query)
     if want == "" and kind == "list" and draw(st.integers(0, 3)) == 3:
-        return {"step": stage.name, "output": draw(st.sampled_from([f"{key}[0]", f"{key}[-1]"]))}, "scalar"
+        return {"step": stage.query, "output": draw(st.sampled_from([f"{key}[0]", f"{key}[-1]"]))}, "scalar"
     if want == "" and scope.odd and draw(st.integers(0, 9)) == 9:
-        return {"step": stage.name, "output": draw(st.sampled_from(["nothere", "$", "", f"{key}[5]"]))}, "other"
-    return {"step": stage.name, "output": key}, kind
+        return {"step": stage.query, "output": draw(st.sampled_from(["nothere", f"{key}[5]", f"{key}[*]"]))}, "other"
+    return {"step": stage.query, "output": key}, kind
+
+
+@st.composite
+def _odd_selection(draw: st.DrawFn, scope: Scope, needs: set[str]) -> Any:
+    """The rarer forms: whole results, unions, slices of outputs, wildcards, descendants; some of them are errors."""
+    one, two = draw(st.sampled_from(scope.stages)), draw(st.sampled_from(scope.stages))
+    needs.update({one.query, two.query})
+    keys = sorted(one.outputs) or ["nothing"]
+    key = draw(st.sampled_from(keys))
+    queries = [
+        f"{one.query}|{two.query}", f"{one.query},{two.query}", f"{one.query}..*", "*", f"`this`.{one.query}", f"{one.query}[9]",
+        f"{one.query}[-1:]", f"{one.query}[*].init", f"{one.query}[*].*", f"({one.query}[0])|({two.query}[1])", "nothere",
+    ]  # fmt: skip
+    outputs = [key, "", "$", f"{key}[0:2]", f"{key}[-1]", "*", f"{key}.*", f"{key},{keys[-1]}", "k", "o.p", f"$.{key}"]
+    chosen: dict[str, Any] = {"stages": draw(st.sampled_from(queries)), "output": draw(st.sampled_from(outputs))}
+    for flag in ("flatten", "unwrap"):
+        if draw(st.booleans()):
+            chosen[flag] = True
+    if chosen["output"] == "" and draw(st.booleans()):
+        del chosen["output"]
+    if draw(st.integers(0, 3)) == 3:
+        chosen = {"step": one.query, "output": chosen.get("output", "$")}
+    return chosen
 
 
 @st.composite
@@ -158,17 +199,17 @@ def _selection(draw: st.DrawFn, stage: Stage, needs: set[str], want: str) -> tup
     """Over several nodes or scopes: all, some by index or slice, those inside of scopes, or what a scope registered."""
     if stage.inner is not None and (not stage.registered or draw(st.booleans())):
         inside = draw(st.sampled_from(stage.inner))
-        query = f"{stage.name}[*].{inside.name}"
+        query = f"{stage.query}[*].{inside.query}"
         if inside.inner is not None:
             deeper = draw(st.sampled_from(inside.inner))
-            query, inside = f"{query}[*].{deeper.name}", deeper
+            query, inside = f"{query}[*].{deeper.query}", deeper
         keys = inside.outputs if inside.inner is None else inside.registered
-        needs.add(stage.name)
+        needs.add(stage.query)
     else:
         pieces = ["", "[*]", "[0]", "[-1]", "[1:]", "[0:2]"]
-        query = stage.name + draw(st.sampled_from(pieces))
+        query = stage.query + draw(st.sampled_from(pieces))
         keys = stage.registered if stage.inner is not None else stage.outputs
-        needs.add(stage.name)
+        needs.add(stage.query)
     key = draw(st.sampled_from(sorted(keys) or ["nothing"]))
     chosen: dict[str, Any] = {draw(st.sampled_from(["stages", "steps"])): query, "output": key}
     if draw(st.booleans()):
@@ -191,7 +232,11 @@ def _step(draw: st.DrawFn, names: list[str], odd: bool) -> tuple[Document, dict[
     number = draw(st.integers(0, 2))
     kinds: dict[str, str]
     publisher: dict[str, Any]
-    match draw(st.sampled_from(["frompar", "interpolated", "fromglob", "fromyaml", "fromparjq", "constant", "pure"])):
+    match draw(
+        st.sampled_from(
+            ["frompar", "interpolated", "text", "fromglob", "fromyaml", "fromparjq", "constant", "noop", "pure"]
+        )
+    ):
         case "frompar":
             publisher = {"publisher_type": "frompar-pub", "outputmap": {"o": "out", **{f"p{n}": n for n in names}}}
             kinds = {"o": "scalar", **{f"p{n}": "other" for n in names}}
@@ -206,6 +251,14 @@ def _step(draw: st.DrawFn, names: list[str], odd: bool) -> tuple[Document, dict[
             command += (
                 f"\nfor i in 0 1 2; do echo $i > f$i.txt; test $i -ge {number} && break; done; true" if not end else ""
             )
+        case "text":
+            text = draw(st.sampled_from(["{out}", "f{{1}}", "*.txt", "", "/nothere/*"]))
+            whole = draw(st.sampled_from([[text, "x"], {"o": {"k": text, "z": None, "y": [False, 1.0]}, "q": [text]}]))
+            publisher = {
+                "publisher_type": "interpolated-pub", "publish": whole, "glob": draw(st.booleans()),
+                "relative_paths": draw(st.booleans()),
+            }  # fmt: skip
+            kinds = {"o": "other", "q": "list"} if isinstance(whole, dict) else {"[0]": "other", "[*]": "other"}
         case "fromglob":
             command = f"mkdir -p d/e; echo {shown} > d/e/deep.txt; for i in 1 2 3; do echo $i > f$i.txt; done{end}"
             globs = ["*.txt", f"f[0-{number}].txt", "d/**/*.txt", "f?.txt", "none*", "d/*/", "d/./e/../e/*"]
@@ -235,6 +288,14 @@ def _step(draw: st.DrawFn, names: list[str], odd: bool) -> tuple[Document, dict[
             constant = draw(_literal(odd))[0]
             publisher = {"publisher_type": "constant-pub", "publish": {"o": constant, "q": [1, 2.0, "x"]}}
             kinds = {"o": "other", "q": "list"}
+        case "noop":
+            publisher = {"publisher_type": "frompar-pub", "outputmap": {"o": "out", "q": {"r": [names[0], "out"]}}}
+            process = {"process_type": "string-interpolated-cmd", "cmd": command}
+            environment = draw(st.sampled_from([{"environment_type": "noop-env"}, None]))
+            return {"process": process, "environment": environment, "publisher": publisher}, {
+                "o": "scalar",
+                "q": "other",
+            }
         case _:
             publisher = {"publisher_type": "frompar-pub", "outputmap": {"o": "out", **{f"p{n}": n for n in names}}}
             kinds = {"o": "scalar", **{f"p{n}": "other" for n in names}}
@@ -249,7 +310,9 @@ def _step(draw: st.DrawFn, names: list[str], odd: bool) -> tuple[Document, dict[
 @st.composite
 def _stage(draw: st.DrawFn, scope: Scope, name: str) -> Document:
     """One more stage of the scope, which learns of it."""
-    kinds = ["single", "single", "scatter", "scatter", "cases"] + (["sub", "subs"] if scope.depth < 2 else [])
+    kinds = ["single", "single", "scatter", "scatter", "cases", "scattered cases"]
+    if scope.depth < 2:
+        kinds += ["sub", "subs"]
     if not scope.twin:  # deviations.yml: jq_stage_in_scattered_workflow
         kinds.append("jq")
     kind = draw(st.sampled_from(kinds))
@@ -260,10 +323,10 @@ def _stage(draw: st.DrawFn, scope: Scope, name: str) -> Document:
         parameters: dict[str, Any] = {"out": "{workdir}/o.txt"} if not kind.startswith("sub") else {}
         value_kinds: dict[str, str] = {}
         for letter in "ab"[: draw(st.integers(1, 2))]:
-            want = "list" if kind in ("scatter", "subs") else ""
+            want = "list" if kind in ("scatter", "subs", "scattered cases") else ""
             parameters[letter], value_kinds[letter] = draw(_value(scope, needs, want))
         scheduler: dict[str, Any] = {"scheduler_type": "singlestep-stage", "parameters": parameters}
-        many = kind in ("scatter", "subs")
+        many = kind in ("scatter", "subs", "scattered cases")
         if many:
             value_kinds = dict.fromkeys(value_kinds, "other")
             scheduler["scheduler_type"] = "multistep-stage"
@@ -278,16 +341,23 @@ def _stage(draw: st.DrawFn, scope: Scope, name: str) -> Document:
             scheduler["workflow"] = draw(_sub_workflow(scope, stage, value_kinds))
             if draw(st.integers(0, 3)) == 3:
                 scheduler["workflow_opts"] = {"discover": draw(st.booleans()), "relative": draw(st.booleans())}
-        elif kind == "cases":
+        elif kind.endswith("cases"):
             test = draw(st.sampled_from(["true", ".a == 1", '.a | type == "string"', ".a | length", "0", ".b"]))
             first, outputs = draw(_step(sorted(value_kinds), scope.odd))
             second, others = draw(_step(sorted(value_kinds), scope.odd))
-            scheduler["cases"] = [{"if": test, "step": first}, {"if": "true", "step": second}]
+            otherwise = draw(st.sampled_from(["true", "true", ".b", '.a != "a"']))
+            scheduler["cases"] = [{"if": test, "step": first}, {"if": otherwise, "step": second}]
             stage.outputs = {key: outputs[key] for key in outputs.keys() & others.keys()}
         else:
             scheduler["step"], stage.outputs = draw(_step(sorted(value_kinds), scope.odd))
         document = {"name": name, "scheduler": scheduler}
     document["dependencies"] = draw(_dependencies(sorted(needs), scope))
+    if not stage.many and stage.outputs and draw(st.integers(0, 3)) == 3:
+        key, output = f"v{len(scope.stages)}", draw(st.sampled_from(sorted(stage.outputs)))
+        value = {"expression_type": "stage-output-selector", "step": stage.query, "output": output}
+        document["scheduler"]["register_values"] = {key: value}
+        scope.values[key] = stage.query
+        stage.registers = {key: stage.outputs[output]}
     scope.stages.append(stage)
     return document
 
@@ -295,16 +365,23 @@ def _stage(draw: st.DrawFn, scope: Scope, name: str) -> Document:
 @st.composite
 def _dependencies(draw: st.DrawFn, needs: list[str], scope: Scope) -> Document:
     """What a stage waits for: all that it reads, in one of the language's forms; sometimes more."""
-    more = draw(st.sampled_from([stage.name for stage in scope.stages]))
+    more = draw(st.sampled_from([stage.query for stage in scope.stages]))
     wanted = sorted({*needs, more}) if draw(st.booleans()) or not needs else needs
-    form = draw(st.integers(0, 9))
-    if form == 9 and all(stage.outputs for stage in scope.stages if stage.name in wanted):
-        outputs = {stage.name: next(iter(stage.outputs)) for stage in scope.stages if stage.name in wanted}
+    form = draw(st.integers(0, 14))
+    if form == 10:
+        inner = [f"{one.query}[*].{two.query}" for one in scope.stages if one.inner for two in one.inner]
+        return [*wanted, draw(st.sampled_from([*inner, f"{more}[0]", "nothere", f"{more}[*]", "*"]))]
+    if form == 11 and len(wanted) > 1:
+        return [" | ".join(wanted)] if draw(st.booleans()) else [",".join(wanted)]
+    if form == 12 and draw(st.booleans()):
+        return wanted[:-1]
+    if form == 9 and all(stage.outputs for stage in scope.stages if stage.query in wanted):
+        outputs = {stage.query: next(iter(stage.outputs)) for stage in scope.stages if stage.query in wanted}
         expressions = [
             {"expression_type": "stage-output-selector", "stages": name, "output": key} for name, key in outputs.items()
         ]
         return {"dependency_type": "expressions_fulfilled", "expressions": expressions}
-    if form >= 7:
+    if form in (7, 8):
         return {"dependency_type": "jsonpath_ready", "expressions": wanted}
     return wanted
 
@@ -317,11 +394,7 @@ def _sub_workflow(draw: st.DrawFn, scope: Scope, stage: Stage, kinds: dict[str, 
     for number in range(draw(st.integers(1, 2))):
         document = draw(_stage(inner, f"i{number}"))
         made = inner.stages[-1]
-        if not made.many and made.inner is None and made.outputs and draw(st.booleans()):
-            key = draw(st.sampled_from(sorted(made.outputs)))
-            value = {"expression_type": "stage-output-selector", "step": made.name, "output": key}
-            document["scheduler"]["register_values"] = {f"r{number}": value}
-            stage.registered[f"r{number}"] = made.outputs[key]
+        stage.registered.update(made.registers)
         stages.append(document)
     stage.inner = [made for made in inner.stages if made.outputs or made.inner]
     return {"stages": stages}
@@ -334,8 +407,9 @@ def _jq_stage(draw: st.DrawFn, scope: Scope, name: str, needs: set[str]) -> tupl
         st.sampled_from([stage for stage in scope.stages if stage.inner is None and stage.outputs] or scope.stages[:1])
     )
     key = draw(st.sampled_from(sorted(source.outputs) or ["n"]))
-    needs.add(source.name)
-    selector = draw(st.sampled_from([f".{source.name}[]", f"[.{source.name}[]]", f".{source.name}[0]"]))
+    needs.add(source.query)
+    member = f'.["{source.name}"]'
+    selector = draw(st.sampled_from([f"{member}[]", f"[{member}[]]", f"{member}[0]"]))
     flat = "[.a | flatten | .[]" if draw(st.booleans()) else "[.a | .[]"
     scripts = [" | {a: .}]", " | {a: [.], b: 2.0}]", " | {b: 1, a: .}] | .[0:2]"]
     scheduler: dict[str, Any] = {

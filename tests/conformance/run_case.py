@@ -28,9 +28,10 @@ from typing import Any
 
 import yaml
 from compare import compare
-from reana_lite.config import Settings
 
 from reana_lite.backends.choice import choose
+from reana_lite.catalogue import Sources
+from reana_lite.config import Settings
 from reana_lite.database import Database
 from reana_lite.drive import Drive
 from reana_lite.engine import Engine
@@ -134,7 +135,7 @@ def prepare(run: Document, folders: Folders, settings: Settings) -> Prepared:
     scratch.mkdir(exist_ok=True)
     prepared = resolve(
         run.get("workflow", "workflow.yml"),
-        sources=settings.sources(),
+        sources=Sources.of(settings),
         options=TargetOptions(
             files=tuple(initial),
             assignments=tuple(assignments),

@@ -1,6 +1,6 @@
 """Random workflows through this engine and through the yadage package beside it: the same nodes, values and files.
 
-A fixed moderate number of examples by default; RECAST_DIFFERENTIAL_EXAMPLES=N tries N new ones (per block).
+A fixed moderate number of examples by default; DIFFERENTIAL_EXAMPLES=N tries N new ones (per block).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from run_case import Folders, Installation, describe, files, prepare
 from reana_lite.errors import ReanaLiteError
 from reana_lite.reference import Reference, ReferenceRun
 
-EXAMPLES = os.environ.get("RECAST_DIFFERENTIAL_EXAMPLES")
+EXAMPLES = os.environ.get("DIFFERENTIAL_EXAMPLES")
 BLOCKS = 4
 LIMIT_S = 60.0
 MODERATE = settings(
@@ -82,6 +82,7 @@ def differences(example: Case, installation: Installation, reference: Reference)
                 workdir=theirs.work,
                 init_data=example.init_data,
                 data_options=data_options,
+                workflow_options=example.workflow_options,
                 backend="multiproc:2",
                 limit_s=LIMIT_S,
                 tokens=[
@@ -93,7 +94,9 @@ def differences(example: Case, installation: Installation, reference: Reference)
             )
         )
         try:
-            prepared = prepare({"dataopts": data_options}, ours, installation.settings)
+            prepared = prepare(
+                {"dataopts": data_options, "wflowopts": example.workflow_options}, ours, installation.settings
+            )
         except ReanaLiteError as error:
             actual = {"status": "invalid", "error": {"class": type(error).__name__, "message": error.message}}
         else:
