@@ -12,84 +12,25 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, literal, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from reana_lite.database import tables
+from reana_lite.database import statements, tables
 from reana_lite.database.holders import Holder, alive, process_start
 from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Claim, NodeState, clean, encode, outcome_of
 from reana_lite.errors import Conflict, NotFound
 from reana_lite.event import RUN_TRANSITIONS, RunState
 from reana_lite.job import JobOutcome, JobState
 
-_runs, _jobs, _keys, _nodes, _workers = tables.runs, tables.jobs, tables.keys, tables.nodes, tables.workers
+_runs, _jobs, _workers = tables.runs, tables.jobs, tables.workers
 
 CHUNK = 500
 """Values in one IN list: far below the limits of both databases."""
-
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 _TIME_OF = {
     RunState.QUEUED: "queued_at", RunState.RUNNING: "started_at", RunState.FINISHED: "ended_at",
     RunState.FAILED: "ended_at", RunState.STOPPED: "ended_at",
 }  # fmt: skip
-
-_APPEND = (
-    _runs.update()
-    .where(
-        _runs.c.id == bindparam("run"), _runs.c.epoch == bindparam("its_epoch"), _runs.c.next_seq == bindparam("first")
-    )
-    .values(next_seq=bindparam("next"))
-)
-_EVENTS = tables.events.insert()
-_NEW_JOBS = _jobs.insert()
-_LATEST = _keys.update().where(_keys.c.key == bindparam("its_key")).values(latest=bindparam("attempt"))
-_CLAIMABLE = (
-    select(_keys.c.key, _keys.c.counts, _keys.c.latest, _jobs)
-    .select_from(
-        _keys.outerjoin(
-            _jobs,
-            (_jobs.c.key == _keys.c.key)
-            & (_jobs.c.attempt == func.coalesce(func.nullif(_keys.c.counts, 0), _keys.c.latest)),
-        )
-    )
-    .where(_keys.c.key.in_(bindparam("keys", expanding=True)))
-    .order_by(_keys.c.key)
-    .with_for_update(of=_keys)
-)
-_FINISH = (
-    _jobs.update()
-    .where(_jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"), tables.JOB_OPEN)
-    .values({name: bindparam(name) for name in (
-        "state", "cause", "exit_code", "message", "digest", "size_bytes", "reusable", "details", "started_at", "ended_at",
-    )})
-)  # fmt: skip
-_COUNT = (
-    _keys.update()
-    .where(
-        _keys.c.key == bindparam("its_key"),
-        _keys.c.counts == 0,
-        # the outcome just offered may have come too late
-        exists(literal(1)).where(
-            _jobs.c.key == bindparam("its_key"),
-            _jobs.c.attempt == bindparam("its_attempt"),
-            _jobs.c.state == JobState.FINISHED.value,
-            _jobs.c.reusable,
-        ),
-    )
-    .values(counts=bindparam("its_attempt"))
-)
-_UNCOUNT = (
-    _keys.update()
-    .where(_keys.c.key == bindparam("its_key"), _keys.c.counts == bindparam("its_attempt"))
-    .values(counts=0)
-)
-_SPOIL = (
-    _jobs.update()
-    .where(_jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"))
-    .values(reusable=False)
-)
 
 
 class Transaction:
@@ -245,7 +186,9 @@ class Transaction:
         worker has taken the run over. The transaction may go on.
         """
         next_seq = first_seq + len(events)
-        done = self.connection.execute(_APPEND, {"run": run, "its_epoch": epoch, "first": first_seq, "next": next_seq})
+        done = self.connection.execute(
+            statements.APPEND, {"run": run, "its_epoch": epoch, "first": first_seq, "next": next_seq}
+        )
         if done.rowcount == 0:
             row = self.connection.execute(select(_runs.c.epoch, _runs.c.next_seq).where(_runs.c.id == run)).first()
             if row is None:
@@ -259,32 +202,15 @@ class Transaction:
     def _insert_events(
         self, run: str, epoch: int, first_seq: int, events: Sequence[tuple[str, dict[str, Any]]], at: float
     ) -> None:
-        if events:
-            self.connection.execute(
-                _EVENTS,
-                [
-                    {"run": run, "seq": seq, "epoch": epoch, "kind": kind, "body": encode(body), "at": at}
-                    for seq, (kind, body) in enumerate(events, first_seq)
-                ],
-            )
+        rows = [(run, seq, epoch, kind, encode(body), at) for seq, (kind, body) in enumerate(events, first_seq)]
+        if rows:
+            statements.ADD_EVENTS.run(self.connection, rows)
 
     def set_nodes(self, run: str, nodes: Mapping[str, NodeState]) -> None:
         """Where the jobs of these nodes stand; nodes not named stay as they are."""
-        if not nodes:
-            return
-        statement = self._insert(_nodes)
-        statement = statement.on_conflict_do_update(
-            index_elements=["run", "node"],
-            set_={name: statement.excluded[name] for name in ("key", "attempt", "state", "reused_from")},
-        )
-        self.connection.execute(
-            statement,
-            [
-                {"run": run, "node": node, "key": row.key, "attempt": row.attempt, "state": str(row.state),
-                 "reused_from": row.reused_from}
-                for node, row in nodes.items()
-            ],
-        )  # fmt: skip
+        rows = [(run, node, row.key, row.attempt, str(row.state), row.reused_from) for node, row in nodes.items()]
+        if rows:
+            statements.SET_NODES.run(self.connection, rows)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -364,16 +290,14 @@ class Transaction:
         if not wanted:
             return []
         names = sorted({key for key, _ in wanted})
-        self.connection.execute(
-            self._insert(_keys).on_conflict_do_nothing(), [{"key": key, "counts": 0, "latest": 0} for key in names]
-        )
+        statements.ADD_KEYS.run(self.connection, [(key,) for key in names])
         rows: dict[str, Any] = {}
         for some in _chunks(names):
-            rows.update((row[0], row) for row in self.connection.execute(_CLAIMABLE, {"keys": some}))
+            rows.update((row[0], row) for row in self.connection.execute(statements.CLAIMABLE_JOBS, {"keys": some}))
         now = self._clock()
         claims: dict[str, Claim] = {}
         again: list[Claim] = []
-        new: list[dict[str, Any]] = []
+        new: list[tuple[Any, ...]] = []
         for key, run in wanted:
             if key in claims:
                 first = claims[key]
@@ -386,13 +310,10 @@ class Transaction:
                 claims[key] = Claim(key, row.latest, False, None, row.first_run)
             else:
                 claims[key] = Claim(key, row.latest + 1, True, None, run)
-                new.append({
-                    "key": key, "attempt": row.latest + 1, "state": "queued", "backend": backend, "queued_at": now,
-                    "worker": worker, "first_run": run,
-                })  # fmt: skip
+                new.append((key, row.latest + 1, "queued", backend, now, worker, run))
         if new:
-            self.connection.execute(_NEW_JOBS, new)
-            self.connection.execute(_LATEST, [{"its_key": job["key"], "attempt": job["attempt"]} for job in new])
+            statements.ADD_JOBS.run(self.connection, new)
+            statements.SET_LATEST.run(self.connection, [(job[1], job[0]) for job in new])
         seen: set[str] = set()
         answers: list[Claim] = []
         for key, _ in wanted:
@@ -403,14 +324,8 @@ class Transaction:
     def start_jobs(self, attempts: Sequence[tuple[str, int]]) -> None:
         """These attempts execute now; those that have ended stay ended."""
         if attempts:
-            statement = (
-                _jobs.update()
-                .where(
-                    _jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"), tables.JOB_OPEN
-                )
-                .values(state="running", started_at=self._clock())
-            )
-            self.connection.execute(statement, [{"its_key": key, "its_attempt": attempt} for key, attempt in attempts])
+            now = self._clock()
+            statements.START_JOBS.run(self.connection, [(now, key, attempt) for key, attempt in attempts])
 
     def finish_jobs(self, ended: Sequence[tuple[str, int, JobOutcome]]) -> None:
         """Write down how attempts ended. The first outcome of an attempt stands; a later one changes nothing.
@@ -419,24 +334,18 @@ class Transaction:
         """
         if not ended:
             return
-        self.connection.execute(
-            _FINISH,
-            [
-                {"its_key": key, "its_attempt": attempt, "state": outcome.state.value, "cause": str(outcome.cause or ""),
-                 "exit_code": outcome.exit_code, "message": clean(outcome.message), "digest": outcome.digest,
-                 "size_bytes": outcome.size_bytes, "reusable": outcome.reusable, "started_at": outcome.started_at,
-                 "ended_at": outcome.ended_at or self._clock(),
-                 "details": encode(dict(outcome.details)) if outcome.details else ""}
-                for key, attempt, outcome in ended
-            ],
-        )  # fmt: skip
-        counting = [
-            {"its_key": key, "its_attempt": attempt}
+        rows = [
+            (
+                str(outcome.state), str(outcome.cause or ""), outcome.exit_code, clean(outcome.message), outcome.digest,
+                outcome.size_bytes, outcome.reusable, encode(dict(outcome.details)) if outcome.details else "",
+                outcome.started_at, outcome.ended_at or self._clock(), key, attempt,
+            )
             for key, attempt, outcome in ended
-            if outcome.state is JobState.FINISHED and outcome.reusable
-        ]
+        ]  # fmt: skip
+        statements.FINISH_JOBS.run(self.connection, rows)
+        counting = [(a, key) for key, a, outcome in ended if outcome.state is JobState.FINISHED and outcome.reusable]
         if counting:
-            self.connection.execute(_COUNT, counting)
+            statements.COUNT_JOBS.run(self.connection, counting)
 
     def ended(self, attempts: Sequence[tuple[str, int]]) -> list[tuple[str, int, JobOutcome]]:
         """Those of these attempts that have ended, with their outcome."""
@@ -468,14 +377,10 @@ class Transaction:
 
     def _take_over(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, int]]:
         """Compare-and-set of who holds an attempt: of two who see a dead worker, one gets it."""
-        statement = _jobs.update().where(
-            _jobs.c.key == bindparam("its_key"), _jobs.c.attempt == bindparam("its_attempt"),
-            _jobs.c.worker == bindparam("before"), tables.JOB_OPEN,
-        ).values(worker=self._worker)  # fmt: skip
         taken = []
         for key, attempt, before in rows:
-            parameters = {"its_key": key, "its_attempt": attempt, "before": before}
-            if self.connection.execute(statement, parameters).rowcount:
+            values = {"its_key": key, "its_attempt": attempt, "before": before, "after": self._worker}
+            if self.connection.execute(statements.TAKE_OVER_JOB, values).rowcount:
                 taken.append((key, attempt))
         return taken
 
@@ -486,15 +391,15 @@ class Transaction:
     def forget_job(self, key: str, attempt: int) -> None:
         """The outputs of this attempt are gone or wrong: the next run that needs the job computes it anew."""
         which = {"its_key": key, "its_attempt": attempt}
-        self.connection.execute(_SPOIL, which)
-        self.connection.execute(_UNCOUNT, which)
+        self.connection.execute(statements.SPOIL_JOB, which)
+        self.connection.execute(statements.UNCOUNT_JOB, which)
 
     # -- other records -------------------------------------------------------------------------------------------
 
     def save_result(self, run: str, kind: str, document: Mapping[str, Any]) -> None:
         """Keep a result document of a run; one of the same kind is replaced."""
         values = {"run": run, "kind": kind, "document": encode(dict(document)), "at": self._clock()}
-        statement = self._insert(tables.results).values(values)
+        statement = statements.insert(tables.results, self.connection.dialect.name).values(values)
         self.connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["run", "kind"], set_={"document": values["document"], "at": values["at"]}
@@ -510,13 +415,11 @@ class Transaction:
             "document": encode(dict(document)),
             "created_at": self._clock(),
         }
-        self.connection.execute(self._insert(tables.theories).values(values).on_conflict_do_nothing())
+        self.connection.execute(
+            statements.insert(tables.theories, self.connection.dialect.name).values(values).on_conflict_do_nothing()
+        )
 
     # -- inside --------------------------------------------------------------------------------------------------
-
-    def _insert(self, table: Any) -> Any:
-        """An INSERT that knows ON CONFLICT, which both databases spell alike but SQLAlchemy keeps apart."""
-        return _INSERT[self.connection.dialect.name](table)
 
     def _state(self, run: str) -> RunState:
         state = self.connection.execute(select(_runs.c.state).where(_runs.c.id == run)).scalar()
