@@ -99,10 +99,10 @@ class Drive:
         answers = self.workspace.answer(submit.questions)
         self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from))
 
-    def folders(self) -> Iterator[tuple[str, str]]:
-        """(virtual folder, real folder) of every finished node, where storage is folders of this machine."""
+    def folders(self) -> Iterator[tuple[str, str, int]]:
+        """(virtual folder, key, attempt) of every finished node."""
         for node, (key, attempt) in self.places.items():
-            yield self.engine.folder(node), str(self.storage.folder(key, attempt))
+            yield self.engine.folder(node), key, attempt
 
     def _show(self, event: Event) -> None:
         """Keep the workspace in step with what an event says about files."""

@@ -18,6 +18,7 @@ from reana_lite.database import Database, RunRecord
 from reana_lite.drive import Drive
 from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.job import RUN_ROOT
+from reana_lite.storage.local import LocalStorage
 
 RESULT_LIMIT_BYTES = 20_000_000
 """Largest result document an analysis may write (bytes)."""
@@ -116,13 +117,14 @@ def provenance(drive: Drive, record: RunRecord, database: Database) -> dict[str,
     }  # fmt: skip
 
 
-def show_folder(drive: Drive, *, runs: Path) -> Path:
+def show_folder(drive: Drive, storage: LocalStorage, *, runs: Path) -> Path:
     """A folder `runs`/<run> that shows the workspace: a link per node to where its files lie. Made anew each time."""
     folder = runs / drive.run
     fresh = runs / f".{drive.run}.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    for virtual, real in drive.folders():
+    for virtual, key, attempt in drive.folders():
+        real = storage.folder(key, attempt)
         link = fresh / virtual[len(RUN_ROOT) + 1 :]
         if link.is_symlink() or link.exists():
             continue

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reana_lite.cli.screen import open_installation, plain, print_json
+from reana_lite.engine import Engine
 from reana_lite.errors import InvalidInput
 from reana_lite.job import INIT_ROOT, RUN_ROOT
 
@@ -67,7 +68,8 @@ def compare_with_reference(prepared: Prepared, *, as_json: bool) -> None:
         reuse=False,
     )
     drive = execute(installation, ours_run, {"backend": None, "cores": None, "quiet": as_json})
-    ours: dict[str, Any] = drive.engine.snapshot()
+    assert isinstance(drive.engine, Engine)
+    ours = drive.engine.snapshot()
     ours["status"] = "success" if ours["state"] == "finished" else "failed"
     with tempfile.TemporaryDirectory(prefix="recast-yadage-") as name:
         workdir = Path(name).resolve() / "workdir"

@@ -180,7 +180,7 @@ def report(installation: Installation, drive: Drive, *, as_json: bool) -> RunRec
     from reana_lite.harvest import show_folder
 
     record = installation.database.get_run(drive.run)
-    folder = show_folder(drive, runs=installation.settings.home / "runs")
+    folder = show_folder(drive, installation.storage, runs=installation.settings.home / "runs")
     if as_json:
         counts = {"total": record.total, "finished": record.finished, "reused": record.reused, "failed": record.failed}
         print_json({"run": record.id, "name": record.full_name, "state": str(record.state), "error": record.error,
