@@ -53,11 +53,7 @@ def plot_limits(result: Result, path: Path) -> None:
 def _chosen(result: Result, names: Sequence[str] | None) -> list[Region]:
     if names is not None:
         return [result.region(name) for name in names]
-    known = [r for r in result.regions if r.observed is not None and r.background is not None]
-    own = {limit.name for limit in result.limits}
-    prefix = f"{result.best.name}-" if result.best is not None else ""
-    picked = [r for r in known if r.name in own or (prefix and r.name.startswith(prefix))]
-    return picked or known
+    return [r for r in result.main_regions() if r.observed is not None and r.background is not None]
 
 
 def _yields(figure: Any, result: Result, regions: Sequence[Region]) -> None:

@@ -113,6 +113,13 @@ class Result:
         """The limit of that name; NotFound names those that exist."""
         return _named(self.limits, name, "limit")
 
+    def main_regions(self) -> tuple[Region, ...]:
+        """The regions with a likelihood of their own and those of the best limit; all, if there is neither."""
+        own = {limit.name for limit in self.limits}
+        prefix = f"{self.best.name}-" if self.best is not None else None
+        picked = tuple(r for r in self.regions if r.name in own or (prefix and r.name.startswith(prefix)))
+        return picked or self.regions
+
     def driving_region(self) -> Region | None:
         """The region with the largest signal over sqrt(background + its error^2): where the verdict comes from."""
         known = [r for r in self.regions if r.signal and r.background is not None]

@@ -52,10 +52,12 @@ def to_text(result: Result) -> str:
         rows = [_limit_row(limit, best=limit is result.best) for limit in result.limits]
         head = ["likelihood", "CLs", "expected", "limit on mu", "expected (-1, +1 sigma)", "method"]
         lines += ["", *_table(head, rows)]
-    shown = [r for r in result.regions if r.signal is not None or r.n_passed is None]
+    shown = result.main_regions()
     if shown:
         head = ["region", "observed", "background", "signal", "acceptance x efficiency"]
         lines += ["", *_table(head, [_region_row(region) for region in shown])]
+        if len(shown) < len(result.regions):
+            lines.append(f"  ({len(result.regions) - len(shown)} more regions in the JSON and CSV forms)")
     for title, texts in (("warnings", result.warnings), ("advice", result.advice)):
         if texts:
             lines += ["", f"{title}:", *(f"  {_clean(text)}" for text in texts)]

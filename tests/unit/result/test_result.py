@@ -143,6 +143,9 @@ def test_the_summary_says_first_what_matters() -> None:
     assert lines[5] == "  within validity"
     assert any("SR6j-3400" in line and "< 0.0003" in line for line in lines)
     assert not any(line.endswith(" ") for line in lines)
+    assert any("more regions in the JSON" in line for line in lines)
+    alone = changed(put("limits", [])) | {"best": None, "verdict": "undetermined"}
+    assert len(result_of(alone).main_regions()) == 4
     outside = changed(put("validity", {"within": False, "reasons": ["compressed\x1b[31m"]}))
     assert "OUTSIDE VALIDITY:\n    compressed?[31m\n" in result_of(outside).to_text()
 
