@@ -89,23 +89,25 @@ def draw_limits(document: dict[str, Any], path: Path) -> None:
 
 
 def draw_cutflow(document: dict[str, Any], path: Path) -> None:
-    """Fraction of the events left after each cut, for the regions with the largest efficiency of each process."""
+    """Fraction of the events left after each cut: a row per process, its three regions of largest efficiency."""
     flows = document["cutflow"]
-    figure, panels = plt.subplots(1, len(flows), figsize=(8 * len(flows), 6.5), squeeze=False)
-    for axes, (process, regions) in zip(panels[0], flows.items(), strict=True):
+    figure, panels = plt.subplots(len(flows), 3, figsize=(15, 5 * len(flows)), squeeze=False, sharey=True)
+    for row, (process, regions) in zip(panels, flows.items(), strict=True):
         last = {name: list(steps.values())[-1]["efficiency"] for name, steps in regions.items() if name != "common"}
-        shown = sorted(last, key=lambda name: -last[name])[:4]
-        for name in shown:
+        for axes, name in zip(row, sorted(last, key=lambda region: -last[region])[:3], strict=True):
             steps = regions["common"] | regions[name]
-            values = [c["efficiency"] for c in steps.values()]
-            axes.plot(range(len(values)), values, "o-", markersize=5, label=name)
-        longest = max((regions["common"] | regions[name] for name in shown), key=len)
-        axes.set_xticks(range(len(longest)), [s.split("_")[0] for s in longest], rotation=90, fontsize=10)
-        axes.tick_params(axis="x", which="minor", bottom=False, top=False)
-        axes.set_ylabel("fraction of generated events")
-        axes.set_ylim(0, 1.05)
-        axes.legend(fontsize=10, title=process, title_fontsize=11)
-        axes.set_title("ATLAS-SUSY-2018-22, re-run", loc="left", fontsize=13)
+            x = np.arange(len(steps))
+            values = np.array([c["efficiency"] for c in steps.values()])
+            errors = np.array([c["efficiency_error"] for c in steps.values()])
+            axes.bar(x, values, width=0.8, color=GREY)
+            axes.errorbar(x, values, yerr=errors, fmt="none", ecolor="k", linewidth=1)
+            for at, value in zip(x, values, strict=True):
+                axes.annotate(f"{value:.3f}", (at, value), (0, 4), textcoords="offset points", ha="center", fontsize=8)
+            axes.set_xticks(x, list(steps), rotation=60, ha="right", fontsize=10)
+            axes.tick_params(axis="x", which="both", bottom=False, top=False)
+            axes.set_ylim(0, 1.1)
+            axes.set_title(f"{process}, {name}", loc="left", fontsize=13)
+        row[0].set_ylabel("fraction of generated events")
     figure.tight_layout()
     save(figure, path)
 
