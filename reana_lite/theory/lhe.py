@@ -63,8 +63,7 @@ class _Reader:
             self.warnings.append(
                 f"{self.source}: the events ask for jet matching ({what}); they must be showered with it"
             )
-        if self.xsec_pb == 0.0:
-            self.warnings.append(f"{self.source}: the init block gives no cross-section")
+        self.judge_cross_section()
         return EventFile(
             version=self.version,
             n_events=self.tally.n_events,
@@ -80,6 +79,22 @@ class _Reader:
             slha_line=self.slha_line,
             warnings=tuple(self.warnings),
         )
+
+    def judge_cross_section(self) -> None:
+        """Where weights are in pb (IDWTUP +-4) their mean is the cross-section, too."""
+        n = self.tally.n_events
+        mean = self.tally.sum_weights / n
+        if abs(self.weighting) != 4:
+            if self.xsec_pb == 0.0:
+                self.warnings.append(f"{self.source}: the init block gives no cross-section")
+        elif self.xsec_pb == 0.0:
+            self.xsec_pb, self.xsec_variance = mean, self.tally.sum_weights_squared / n / n
+            self.warnings.append(
+                f"{self.source}: the init block gives no cross-section; the mean weight is {mean:.4g} pb"
+            )
+        elif n >= 100 and not 0.5 < mean / self.xsec_pb < 2.0:
+            text = f"the mean weight, {mean:.4g} pb, is not the cross-section of the init block, {self.xsec_pb:.4g} pb"
+            self.warnings.append(f"{self.source}: {text}, which is used")
 
     def read_start(self) -> None:
         for _ in range(1000):
@@ -155,8 +170,10 @@ class _Reader:
                 raise self.fail(f"cross-section {xsec_pb:g} pb is negative")
             self.xsec_pb += xsec_pb
             self.xsec_variance += error_pb * error_pb
-        if self.xsec_pb < 0.0 or not self.xsec_variance < float("inf"):
-            raise self.fail(f"the cross-sections add up to {self.xsec_pb:g} pb")
+        if not self.xsec_variance < float("inf"):
+            raise self.fail("the errors of the cross-sections are too large for a sum")
+        if self.xsec_pb < 0.0:  # a placeholder
+            self.xsec_pb = self.xsec_variance = 0.0
         while not self.next("in the init block").lstrip().lower().startswith(b"</init"):
             pass
 

@@ -104,6 +104,16 @@ def test_weights_may_be_signed_and_in_any_unit() -> None:
     assert "add up to 0" in refused(lhe([1.0, -1.0]))
 
 
+def test_the_mean_weight_stands_in_for_a_missing_cross_section() -> None:
+    placeholder = lhe([2e-3, 4e-3]).replace("1.0E-03 3.0E-05", "-1.0 -1.0").replace("2.0E-03 4.0E-05", "-1.0 -1.0")
+    found = of_lhe(placeholder)
+    assert found.xsec_pb == pytest.approx(3e-3)
+    assert "mean weight is 0.003 pb" in found.warnings[0]
+    assert of_lhe(placeholder.replace(" -4 2", " -3 2")).xsec_pb is None
+    assert "is not the cross-section" in of_lhe(lhe([1.0] * 100)).warnings[0]
+    assert not of_lhe(lhe([1.0] * 100, idwtup=3)).warnings
+
+
 def test_gz_gives_the_same_facts() -> None:
     assert of_lhe(gzip.compress(lhe().encode())) == of_lhe(lhe())
     assert of_hepmc(gzip.compress(hepmc3().encode())) == of_hepmc(hepmc3())
