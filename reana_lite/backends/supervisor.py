@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import heapq
 import json
 import os
@@ -506,6 +507,7 @@ def main() -> None:
     """Read the greeting and serve until the worker is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    gc.set_threshold(50_000)  # nothing here is a cycle but what is kept anyway
     processes.become_subreaper()
     channel = socket.socket(fileno=0)
     received = b""
