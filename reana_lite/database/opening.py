@@ -21,6 +21,8 @@ from reana_lite.errors import Conflict, InvalidInput, Unavailable
 BUSY_S = 60.0
 """How long a writer waits for another one (seconds); a turn of a worker holds the lock for milliseconds."""
 
+_LOCK = 0x7265616E61  # any number that nobody else locks; this is "reana"
+
 _FIRST_STAMP = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
     "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
@@ -92,6 +94,7 @@ def create_or_check(engine: Engine) -> None:
     version = _version(engine)
     if version is None:
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            _alone(connection)
             if _version_of(connection) is None:
                 _create(connection)
         version = _version(engine)
@@ -120,12 +123,19 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        _alone(connection)
         version = _version_of(connection)
         if version is not None:
             check_known(version)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         _first_rows(connection)
+
+
+def _alone(connection: Connection) -> None:
+    """Until this transaction ends nobody else creates or migrates; a writer of SQLite is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
 
 
 def _create(connection: Connection) -> None:
