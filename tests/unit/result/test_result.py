@@ -230,7 +230,7 @@ VALUES = (
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None)
 @given(PATHS, VALUES)
 def test_fuzz_one_member(path: str, value: Any) -> None:
     made = changed(put(path, copy.deepcopy(value)))
@@ -243,7 +243,7 @@ def test_fuzz_one_member(path: str, value: Any) -> None:
     json.loads(result.to_json())
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=80))
 def test_fuzz_bytes(content: bytes) -> None:
     with pytest.raises(InvalidResult):

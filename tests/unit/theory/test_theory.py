@@ -231,7 +231,7 @@ def test_a_yaml_bomb_is_refused() -> None:
     assert "nested too deep" in refused(b"a: " + b"[" * 50_000)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60) | st.dictionaries(st.text(max_size=6), st.floats() | st.text(max_size=5)).map(json.dumps))
 def test_fuzz_parameters(text: str) -> None:
     try:
@@ -241,7 +241,7 @@ def test_fuzz_parameters(text: str) -> None:
     assert rows
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=120))
 def test_fuzz_bytes(content: bytes) -> None:
     try:
@@ -262,7 +262,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_fuzz_json(document: Any) -> None:
     try:

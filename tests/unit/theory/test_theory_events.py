@@ -246,7 +246,7 @@ def test_files_without_events_are_refused() -> None:
     assert "no events" in refused(hepmc3(()))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 3000), st.integers(0, 40), st.binary(max_size=6), st.sampled_from(["lhe", "hepmc2", "hepmc3", "gz"])
 )
@@ -261,7 +261,7 @@ def test_fuzz_edits(at: int, cut: int, put: bytes, kind: str) -> None:
         return
 
 
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=100), st.sampled_from([b"<LesHouchesEvents>\n", b"HepMC::", b"\x1f\x8b\x08", b"<init>\n"]))
 def test_fuzz_bytes(content: bytes, start: bytes) -> None:
     with pytest.raises(InvalidInput):

@@ -53,6 +53,7 @@ def test_numbers_are_refused(token: str) -> None:
         number(token)
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=12))
 def test_a_number_is_finite_or_refused(token: str) -> None:
     try:
@@ -63,11 +64,13 @@ def test_a_number_is_finite_or_refused(token: str) -> None:
     assert re.fullmatch(r"[0-9+\-.eEdD]+", token)
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_plain_numbers_read_back_exactly(value: float) -> None:
     assert number(plain(value)) == value
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.integers(-(10**9), 10**9))
 def test_whole_numbers_read_back(value: int) -> None:
     assert integer(str(value)) == value
@@ -101,6 +104,7 @@ def test_equal_theories_give_equal_bytes(odd: str) -> None:
     assert accept(odd).produced == (1000021,)
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_tables_and_channels_changes_nothing(shuffle: random.Random) -> None:
     tables = [
@@ -295,7 +299,7 @@ def test_binary_and_utf16_are_refused() -> None:
     assert canonical(GLUINO.replace("someone", "José").encode("latin-1")) == canonical(GLUINO)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_fuzz_bytes(content: bytes) -> None:
     _survive(content)
@@ -307,13 +311,13 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(PIECES, max_size=60).map(" ".join))
 def test_fuzz_words(text: str) -> None:
     _survive(text.encode())
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(GLUINO) - 1), st.integers(0, 12), st.text(max_size=4))
 def test_fuzz_edits(at: int, cut: int, put: str) -> None:
     _survive((GLUINO[:at] + put + GLUINO[at + cut :]).encode())
