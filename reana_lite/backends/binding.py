@@ -1,22 +1,25 @@
 """Binding: the virtual paths of a job become real ones when it starts.
 
 Pure: texts in, texts out. A virtual folder that the job owns or reads is replaced by its real folder, the longest match
-first and only at a path boundary (`/map/3` is not in `/map/30`). A virtual path that belongs to no such folder becomes
-one below `absent`, which nobody makes: the step gets "No such file or directory", never somebody else's files.
+first and only where the name ends (`/map/3` is not in `/map/30`). Any other virtual path is bound below `view`, a folder
+of the attempt: if the text names a folder above others there, the caller fills it with links to them (`links`); what is
+no input is not there, so the step gets "No such file or directory", never somebody else's files.
 Real folders must be safe in a shell as they stand, because the language quotes nothing: see `is_safe`.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from reana_lite.job import INIT_ROOT, RUN_ROOT
 
 _SAFE = re.compile(r"[A-Za-z0-9_./+@%-]+")
-_NAME = r"[\w.+-]"
-_VIRTUAL = re.compile(rf"(?:{re.escape(RUN_ROOT)}|{re.escape(INIT_ROOT)})(?!{_NAME})(?:/{_NAME}+)*")
-_PLAIN = re.compile(rf"(?:/{_NAME}+)+")
+_ROOTS = re.compile(rf"(?:{re.escape(RUN_ROOT)}|{re.escape(INIT_ROOT)})(?![\w-])")
+_PATH = re.compile(r"[\w.+=@%~:/-]+")
+_PLAIN = re.compile(r"[\w.+=@%~:/-]+\Z")
+_END = re.compile(r"(?![\w-])")
 _LONGER = re.compile(r"[\w.~/${}+-]*$")
 
 
@@ -26,43 +29,97 @@ def is_safe(path: str) -> bool:
 
 
 class Binding:
-    """Where virtual folders really lie: `folders` (virtual -> real); `absent` is a folder that nobody makes."""
+    """Where virtual folders really lie: `folders` (virtual -> real), else below `view` (see the module).
 
-    __slots__ = ("_absent", "_folders", "_odd")
+    `mounts`: further paths by their real place (small texts that a container would find there).
+    """
 
-    def __init__(self, folders: Mapping[str, str], absent: str) -> None:
+    __slots__ = ("_folders", "_mounts", "_odd", "_view", "uses_view")
+
+    def __init__(self, folders: Mapping[str, str], view: str, mounts: Mapping[str, str] | None = None) -> None:
         self._folders = folders
-        self._absent = absent
+        self._view = view
+        self.uses_view = False
         # Names with blanks and the like have no end that can be seen: these few are looked for one by one.
-        names = sorted((name for name in folders if not _PLAIN.fullmatch(name)), key=len, reverse=True)
-        self._odd = [(re.compile(rf"{re.escape(name)}(?!{_NAME})"), name) for name in names]
-        for name in folders:
-            if _PLAIN.fullmatch(name) and not name.startswith((RUN_ROOT, INIT_ROOT)):
-                self._odd.append((re.compile(rf"(?<!{_NAME}){re.escape(name)}(?!{_NAME})"), name))
+        self._odd = sorted((name for name in folders if not _PLAIN.match(name)), key=len, reverse=True)
+        self._mounts = [
+            (re.compile(rf"(?<![\w./-]){re.escape(path)}(?![\w-])"), real.replace("\\", r"\\"))
+            for path, real in (mounts or {}).items()
+        ]
 
     def text(self, text: str) -> str:
         """A text with real paths in the place of virtual ones."""
-        for pattern, name in self._odd:
-            text = pattern.sub(self._folders[name].replace("\\", r"\\"), text)
-        if RUN_ROOT not in text and INIT_ROOT not in text:
+        for pattern, real in self._mounts:
+            text = pattern.sub(real, text)
+        parts = []
+        done = 0
+        for match in _ROOTS.finditer(text):
+            start = match.start()
+            if start < done or (start and _is_longer(text[max(0, start - 512) : start])):
+                continue
+            end, real = self._bind(text, start, match.end())
+            parts += [text[done:start], real]
+            done = end
+        if not parts:
             return text
-        return _VIRTUAL.sub(self._replace, text)
+        parts.append(text[done:])
+        return "".join(parts)
 
-    def path(self, path: str) -> str | None:
-        """The real path of one virtual path; None if it lies in no bound folder."""
-        head = path
-        while head:
-            real = self._folders.get(head)
-            if real is not None:
-                return real + path[len(head) :]
-            head = head.rpartition("/")[0]
-        return None
+    def links(self) -> dict[str, str]:
+        """{path below the view: real folder} that makes folders above others look as they should; {} if none is named."""
+        if not self.uses_view:
+            return {}
+        links: dict[str, str] = {}
+        for folder in sorted(self._folders, key=len):
+            if not any(above in links for above in _above(folder)):
+                links[folder] = self._folders[folder]
+        return {folder.lstrip("/"): real for folder, real in links.items()}
 
-    def _replace(self, match: re.Match[str]) -> str:
-        start = match.start()
-        if start and _is_longer(match.string[max(0, start - 512) : start]):
-            return match.group()
-        return self.path(match.group()) or self._absent + match.group()
+    def _bind(self, text: str, start: int, root_end: int) -> tuple[int, str]:
+        """(end of the virtual path that begins at `start`, what stands for it)."""
+        for name in self._odd:
+            if text.startswith(name, start) and _END.match(text, start + len(name)):
+                return start + len(name), self._folders[name]
+        run = _PATH.match(text, start)
+        path = run.group() if run else text[start:root_end]
+        for cut in _ends(path, root_end - start):
+            real = self._folders.get(path[:cut])
+            if real is not None and not _climbs(path[cut:]):
+                return start + cut, real
+        if "//" in path or "/." in path:
+            tidy = posixpath.normpath(path) + ("/" if path.endswith("/") else "")
+            for cut in _ends(tidy, 1):
+                real = self._folders.get(tidy[:cut])
+                if real is not None:
+                    return start + len(path), real + tidy[cut:]
+            self.uses_view = True
+            return start + len(path), self._view + tidy
+        self.uses_view = True
+        return root_end, self._view + text[start:root_end]
+
+
+def _ends(path: str, least: int) -> Iterator[int]:
+    """Where a name may end in a path, the last first."""
+    for cut in range(len(path), least - 1, -1):
+        if cut == len(path) or not (path[cut].isalnum() or path[cut] in "_-"):
+            yield cut
+
+
+def _climbs(rest: str) -> bool:
+    """Whether the rest of a path leads out of the folder before it."""
+    if ".." not in rest:
+        return False
+    depth = 0
+    for part in rest.split("/")[1:]:
+        depth += -1 if part == ".." else 0 if part in ("", ".") else 1
+        if depth < 0:
+            return True
+    return False
+
+
+def _above(folder: str) -> Iterator[str]:
+    while folder := folder.rpartition("/")[0]:
+        yield folder
 
 
 def _is_longer(before: str) -> bool:

@@ -173,7 +173,7 @@ class ContainerBackend(LocalBackend):
         place = f"{self._root_text}/jobs/{task.key}/{task.attempt}"
         real_place = f"{os.path.realpath(self.root)}/jobs/{task.key}/{task.attempt}"
         folders, inputs = self._folders(task, place)
-        binding = Binding(folders, f"{place}/absent")
+        binding = Binding(folders, f"{place}/view")
         job = task.job
         spec: dict[str, Any] = {
             "key": task.key, "attempt": task.attempt, "cpus": job.resources.cpus,
@@ -199,6 +199,9 @@ class ContainerBackend(LocalBackend):
         workdir = binding.text(job.environment.workdir or "")
         if os.getuid() != 0 or self.engine.mapped:
             variables.setdefault("HOME", f"{place}/home")
+        if binding.uses_view:
+            spec["links"] = binding.links()
+            mounts.append((f"{real_place}/view", f"{place}/view", False))
         if self.engine.is_daemonless:
             spec["argv"] = self._apptainer(mounts, variables, workdir, image, command)
         else:

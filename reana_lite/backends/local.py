@@ -326,19 +326,16 @@ class LocalBackend:
             real = self._real(tree.key, tree.attempt)
             folders.setdefault(tree.folder, real)
             inputs.append((tree.folder, real, tree.digest))
-        files = {}
-        for number, mount in enumerate(job.environment.mounts):
-            folders[mount.path] = f"{place}/mount{number}"
-            files[f"mount{number}"] = mount.text
-        binding = Binding(folders, f"{place}/absent")
+        mounts = {mount.path: f"{place}/mount{number}" for number, mount in enumerate(job.environment.mounts)}
+        binding = Binding(folders, f"{place}/view", mounts)
         spec: dict[str, Any] = {
             "key": key, "attempt": attempt, "line": binding.text(job.line), "inputs": inputs,
             "cpus": job.resources.cpus, "memory": job.resources.memory_bytes, "timeout": job.resources.timeout_s,
         }  # fmt: skip
         if job.script is not None:
             spec["script"] = binding.text(job.script)
-        if files:
-            spec["files"] = {name: binding.text(text) for name, text in files.items()}
+        if mounts:
+            spec["files"] = {f"mount{n}": binding.text(m.text) for n, m in enumerate(job.environment.mounts)}
         variables = {name: binding.text(value) for name, value in job.environment.variables}
         if job.environment.workdir:
             spec["cwd"] = binding.text(job.environment.workdir)
@@ -352,6 +349,8 @@ class LocalBackend:
             variables = {**self._stand_in_variables(folder, job.resources.cpus), **variables}
         if variables:
             spec["variables"] = variables
+        if binding.uses_view:
+            spec["links"] = binding.links()
         return spec
 
     def _stand_in_variables(self, folder: Path, cpus: float) -> dict[str, str]:

@@ -45,6 +45,8 @@ class Spawner:
         os.mkdir(step.files)  # noqa: PTH102
         for name in step.spec.get("folders", ()):
             os.mkdir(f"{step.place}/{name}")  # noqa: PTH102
+        if "links" in step.spec:
+            _link_all(f"{step.place}/view", step.spec["links"])
         for name, text in step.spec.get("files", {}).items():
             _write(f"{step.place}/{name}", text)
         return True
@@ -98,6 +100,14 @@ class Spawner:
             _write(f"{step.place}/line", line)
             return ["/bin/sh", f"{step.place}/line"]
         return ["/bin/sh", "-c", line]
+
+
+def _link_all(view: str, links: dict[str, str]) -> None:
+    """Make a folder of links: {path below it: where it leads}."""
+    os.mkdir(view)  # noqa: PTH102
+    for path, real in links.items():
+        os.makedirs(os.path.dirname(f"{view}/{path}"), exist_ok=True)  # noqa: PTH103, PTH120
+        os.symlink(real, f"{view}/{path}")  # noqa: PTH211
 
 
 def _script(step: Step, text: str) -> int:

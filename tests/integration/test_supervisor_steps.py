@@ -86,6 +86,17 @@ def test_a_virtual_folder_that_is_no_input_is_not_there(backend: LocalBackend, s
     assert storage.log("x", 1).count(b"No such file or directory") == 2
 
 
+def test_a_folder_above_others_shows_those_that_are_inputs(backend: LocalBackend, storage: LocalStorage) -> None:
+    inputs = []
+    for n in range(2):
+        up = end_of(backend, task(f"up{n}", f"echo {n} > {OWN}/a"))
+        inputs.append(Input(f"{RUN_ROOT}/map/{n}", f"up{n}", 1, up.digest))
+    line = f"cat {RUN_ROOT}/map/*/a; ls {OWN}/..; ls {RUN_ROOT}/map/7"
+    assert end_of(backend, task("x", line, inputs=tuple(inputs))).exit_code == 2
+    assert storage.log("x", 1).decode().startswith("0\n1\nmap\nown\n")
+    assert b"No such file" in storage.log("x", 1)
+
+
 def test_mounts_and_variables_reach_a_plain_process(backend: LocalBackend, storage: LocalStorage) -> None:
     environment = Environment(
         variables=(("WHERE", f"{OWN}/x"),),
