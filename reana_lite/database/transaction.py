@@ -226,18 +226,25 @@ class Transaction:
         self._worker = worker
         if self.connection.execute(update).rowcount:
             return
-        if worker in self.live_workers():
+        holders = self._holders()
+        live = alive(holders, host=self._host, now=now)
+        if worker in live:
             raise Conflict(f"a worker named {worker} is alive already; give this one another name", worker=worker)
-        self._free(worker)
+        # killed processes of this machine never come back, unlike those whose lease has merely run out
+        dead = {h.id for h in holders if h.host == self._host and h.pid != os.getpid() and h.id not in live}
+        for name in sorted({worker, *dead}):
+            self._free(name)
         self.connection.execute(
             _workers.insert(), {"id": worker, "started_at": now, "lease_until": now + lease_s, **me}
         )
 
     def live_workers(self) -> list[str]:
         """Ids of the workers that hold what they have taken."""
+        return alive(self._holders(), host=self._host, now=self._clock())
+
+    def _holders(self) -> list[Holder]:
         columns = _workers.c.id, _workers.c.host, _workers.c.pid, _workers.c.process, _workers.c.lease_until
-        holders = [Holder(*row) for row in self.connection.execute(select(*columns))]
-        return alive(holders, host=self._host, now=self._clock())
+        return [Holder(*row) for row in self.connection.execute(select(*columns))]
 
     def release(self, worker: str) -> None:
         """Give up all that a worker holds: its runs may be driven, its attempts recovered by others at once."""

@@ -23,10 +23,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg  # noqa: F401 - makes postgresql.psycopg known
 
 import reana_lite.database
-from reana_lite.database import Claim, Database, Transaction, opening, tables
+from reana_lite.database import Claim, Database, Transaction, opening, statements, tables
 from reana_lite.database.holders import Holder, alive, process_start
 from reana_lite.errors import Conflict, InvalidInput, NotFound, Unavailable
 from reana_lite.event import RUN_TRANSITIONS, RunState
@@ -375,6 +377,19 @@ def test_the_name_of_a_living_worker_is_taken(opener: Opener, clock: Clock) -> N
     clock.now += 61
     assert sorted(there.claim_runs("w", lease_s=60)) == [("r1", 2), ("r2", 1)]
     assert there.stale_attempts("w") == [(K[0], 1)], "those of the dead one of the same name"
+
+
+def test_killed_workers_of_this_machine_leave_no_rows(database: Database) -> None:
+    held(database, worker="w1")
+    claim(database, K[:1], worker="w1")
+    with database.transaction() as transaction:
+        rows = tables.workers.update().where(tables.workers.c.id == "w1")
+        transaction.connection.execute(rows.values(pid=2**22 + 1, process="5"))
+    database.renew("w2", lease_s=60)
+    with database.transaction() as transaction:
+        assert list(transaction.connection.execute(select(tables.workers.c.id)).scalars()) == ["w2"]
+    assert database.claim_runs("w2", lease_s=60) == [("r1", 2)]
+    assert database.stale_attempts("w2") == [(K[0], 1)]
 
 
 def test_who_is_alive(clock: Clock) -> None:
@@ -856,6 +871,27 @@ def test_a_full_disk_is_told_and_the_records_stay(tmp_path: Path) -> None:
     assert 0 < len(log) < 100
     assert database.get_run("r1").next_seq == len(log)
     database.close()
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.psycopg.dialect()], ids=lambda d: d.name)
+def test_bulk_statements_are_known_to_both_databases(dialect: Any) -> None:
+    class Recorder:
+        def __init__(self) -> None:
+            self.dialect = dialect
+            self.rows: list[Any] = []
+
+        def exec_driver_sql(self, sql: str, rows: list[Any]) -> None:
+            assert sql
+            self.rows = rows
+
+    bulks = [value for value in vars(statements).values() if isinstance(value, statements.Bulk)]
+    assert len(bulks) >= 8
+    for bulk in bulks:
+        recorder: Any = Recorder()
+        statements.Bulk(" ".join(bulk.names), bulk._build).run(recorder, [bulk.names])
+        (row,) = recorder.rows
+        assert isinstance(row, dict) is (dialect.name == "postgresql")
+        assert set(row.values() if isinstance(row, dict) else row) == set(bulk.names)
 
 
 # -- speed ---------------------------------------------------------------------------------------------------------
