@@ -1,9 +1,9 @@
 """File name patterns in glob2's dialect, as pure functions over some listing of files.
 
 `*`, `?`, `[abc]`, `[!abc]` within a name, `**` as a whole component for any depth. Hidden names match only patterns
-that start with a dot; a trailing `/` selects folders and stays in the result; links to folders are not followed by
-`**`; `..` stays as written. Results come folder by folder, sorted within each. Used by whoever answers the engine's
-questions.
+that start with a dot; case does not matter in a component with magic (so it is in glob2 0.7); a trailing `/` selects
+folders and stays in the result; links to folders are not followed by `**`; `..` stays as written. Results come folder by
+folder, sorted within each. Used by whoever answers the engine's questions.
 """
 
 from __future__ import annotations
@@ -64,16 +64,27 @@ class Tree:
 
     def names(self, folder: str) -> list[str]:
         """Sorted names directly in a folder."""
-        return sorted(self._below.get(posixpath.normpath(folder), ()))
+        return sorted(self._below.get(self._tidy(folder) or "", ()))
 
     def exists(self, path: str) -> bool:
         """Whether there is a file, link or folder of that name."""
-        path = posixpath.normpath(path)
-        return path in self._others or path in self._below
+        tidy = self._tidy(path)
+        return tidy is not None and (tidy in self._others or tidy in self._below)
 
     def is_folder(self, path: str) -> bool:
         """Whether it is a folder."""
-        return posixpath.normpath(path) in self._below
+        return self._tidy(path) in self._below
+
+    def _tidy(self, path: str) -> str | None:
+        """The path without `.` and `..`; None if it goes on behind something that is not a folder."""
+        if "/." in path or path.endswith("/"):
+            parts = path.split("/")
+            for number, part in enumerate(parts[1:], 1):
+                if part in (".", "..") or (part == "" and number == len(parts) - 1):
+                    before = posixpath.normpath("/".join(parts[:number]) or "/")
+                    if before not in self._below:
+                        return None
+        return posixpath.normpath(path)
 
     def is_link(self, path: str) -> bool:
         """Whether it is a link."""
@@ -129,7 +140,7 @@ def _walk(top: str, below: str, files: Files) -> Iterator[str]:
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(_translated(pattern), re.MULTILINE | re.DOTALL)
+        return re.compile(_translated(pattern), re.MULTILINE | re.DOTALL | re.IGNORECASE)
     except re.error:  # a range that goes backwards: nothing matches it
         return _NOTHING
 

@@ -18,6 +18,8 @@ TREE = Tree(
     [
         ("/w/*.txt", ["/w/[x].txt", "/w/a.txt", "/w/b.txt"]),
         ("/w/?.txt", ["/w/a.txt", "/w/b.txt"]),
+        ("/w/*.TXT", ["/w/[x].txt", "/w/a.txt", "/w/b.txt"]),
+        ("/w/A.TXT", []),
         ("/w/[ab].txt", ["/w/a.txt", "/w/b.txt"]),
         ("/w/[!a].txt", ["/w/b.txt"]),
         ("/w/[[]x].txt", ["/w/[x].txt"]),
