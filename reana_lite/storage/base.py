@@ -46,7 +46,10 @@ class Storage(Protocol):
         ...
 
     def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
-        """What the step has printed (stdout and stderr together) from byte `offset` on; b"" if nothing."""
+        """What the step has printed (stdout and stderr together) from byte `offset` on; b"" if nothing.
+
+        A negative offset counts from the end, so that the last lines of a huge log cost little.
+        """
         ...
 
     def places(self) -> Iterator[tuple[str, int]]:
