@@ -102,8 +102,10 @@ class Worker:
     def drive(self, runs: Collection[str] | None = None, *, until: Callable[[], bool] = lambda: False) -> None:
         """Drive the runs named (None: all that are queued or abandoned, for ever) until all are over or `until` says so."""
         wanted = set(runs) if runs is not None else None
+        adopted_at = -POLL_S
         while not until():
-            if self._is_due():
+            if time.monotonic() - adopted_at >= POLL_S:
+                adopted_at = time.monotonic()
                 self._adopt(wanted)
             if wanted is not None and not self.drives and not self._begun() and not self.database.unfinished(wanted):
                 return
