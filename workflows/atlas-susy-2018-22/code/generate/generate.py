@@ -43,7 +43,7 @@ def settings_of(sample: dict[str, object], folder: Path, process: str, index: in
     """Everything Pythia is told. Multi-parton interactions are off: efficiencies do not need them, time does."""
     settings = [
         "Random:setSeed = on", f"Random:seed = {seed_of(process, index)}", "PartonLevel:MPI = off",
-        "Print:quiet = on", "Next:numberCount = 0",
+        "Print:quiet = on", "Next:numberCount = 0", "SLHA:verbose = 0",
     ]  # fmt: skip
     spectrum = folder / "generator.slha"
     settings += ["SLHA:readFrom = 2", f"SLHA:file = {spectrum}"] if spectrum.exists() else ["SLHA:readFrom = 0"]

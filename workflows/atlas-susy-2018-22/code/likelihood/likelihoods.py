@@ -85,11 +85,12 @@ def pyhf_cls(document: dict[str, Any], start: dict[str, float]) -> tuple[float, 
     loaded = pyhf.Workspace(document)
     model = loaded.model()
     data = loaded.data(model)
-    first = model.config.suggested_init()
+    first, bounds = model.config.suggested_init(), model.config.suggested_bounds()
     for name, value in start.items():
         if name in model.config.parameters:
             first[model.config.par_slice(name)] = [value]
+    bounds[model.config.poi_index] = (0.0, max(10.0, 4 * start["mu"]))
     observed, expected = pyhf.infer.hypotest(
-        1.0, data, model, test_stat="qtilde", return_expected_set=True, init_pars=first
+        1.0, data, model, test_stat="qtilde", return_expected_set=True, init_pars=first, par_bounds=bounds
     )
     return float(observed), [float(e) for e in expected]

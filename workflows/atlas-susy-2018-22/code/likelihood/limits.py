@@ -148,7 +148,7 @@ def judge(
     answer = {
         "best": best["name"],
         "verdict": decide(best["cls_observed"], r, relative),
-        "advice": advise(r, relative, n_events),
+        "advice": advise(r, relative, n_events, from_file=bool({"lhe", "hepmc"} & set(processes))),
     }
     which = next(c for c in counts if c.name == best["name"])
     for name, sign in (("verdict_xsec_up", 1), ("verdict_xsec_down", -1)):

@@ -47,9 +47,13 @@ def decide(cls: float, r: float, relative_error: float) -> str:
     return "excluded" if cls < 0.05 else "not-excluded"
 
 
-def advise(r: float, relative_error: float, n_events: int) -> list[str]:
-    """What the user can do about the error of r."""
+def advise(r: float, relative_error: float, n_events: int, *, from_file: bool) -> list[str]:
+    """What the user can do about the error of r; events of a file cannot be made more of by asking."""
     advice = []
+
+    def how(total: int) -> str:
+        return f"a file of {total:,} events" if from_file else f"-p n_events={total}; events already there are kept"
+
     if relative_error > 0 and abs(r - 1) <= 2 * relative_error * r:
         wanted = max(abs(r - 1) / r, 1e-6) / 2.2
         needed = n_events * ((relative_error / wanted) ** 2)
@@ -63,11 +67,11 @@ def advise(r: float, relative_error: float, n_events: int) -> list[str]:
             error = relative_error * math.sqrt(n_events / total)
             advice.append(
                 f"{total - n_events:,} more events give {100 * error:.1f} % on r instead of {100 * relative_error:.1f} % "
-                f"(-p n_events={total}); events already there are kept"
+                f"({how(total)})"
             )
     elif relative_error > 0.10:
         advice.append(
             f"the error of r from the number of events is {100 * relative_error:.0f} %; {3 * n_events:,} more events "
-            f"halve it (-p n_events={4 * n_events})"
+            f"halve it ({how(4 * n_events)})"
         )
     return advice

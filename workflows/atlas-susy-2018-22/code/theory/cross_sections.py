@@ -100,6 +100,9 @@ def describe_slha(theory: Path, tables: Path, *, use_tables: bool) -> dict[str, 
         processes[name] = found or entry(None, None, "LO", "generator")
         if found and found["xsec_source"].startswith("XSECTION"):
             warnings.append(f"{name}: the XSECTION block names no error: no verdict at +-1 sigma of the cross-section")
+    unchecked = [name for name, _ in sample.processes if name not in ("gluino-gluino", "squark-antisquark")]
+    if unchecked:
+        warnings.append(f"{', '.join(unchecked)}: not checked against published numbers, as direct gluinos and squarks were")
     if any(name == "strong" for name, _ in sample.processes):
         warnings.append("the error of a lowest-order cross-section is not known (it may be 50 % and more)")
     return {"processes": processes, "validity": reasons, "warnings": warnings, "masses": _masses(spectrum, sample)}
