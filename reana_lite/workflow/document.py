@@ -21,8 +21,8 @@ from reana_lite.workflow.yaml_text import (
     Lines,
     Parsed,
     Place,
-    TooManyValuesError,
     UnreadableError,
+    expanded_size,
     json_key,
     kind_of,
     parse,
@@ -60,11 +60,11 @@ class Documents:
         self.root: Any = None
         self._fetch = fetch
         self._first = ""
+        self._top = Place("", "")
         self._roots: dict[str, Any] = {}
         self._unreadable: dict[str, str] = {}
         self._places: dict[int, tuple[Any, Place, Lines]] = {}
         self._moved: dict[tuple[int, Any], Place] = {}
-        self._values = 0
 
     # -- reading -------------------------------------------------------------------------------------------------------
     def read(self, source: str) -> bool:
@@ -107,10 +107,12 @@ class Documents:
         parsed = parse(text, self.name(uri))
         self.warnings.extend(parsed.warnings)
         place = Place(self.name(uri), "", parsed.line)
+        if not self._roots:
+            self._top = place
         try:
+            if expanded_size(parsed.value) > MAX_VALUES:
+                raise UnreadableError(place.fault(f"aliases expand to more than {MAX_VALUES} values"))
             root = self._copy(parsed.value, parsed, place, base, set())
-        except TooManyValuesError as error:
-            raise UnreadableError(place.fault(f"aliases expand to more than {MAX_VALUES} values")) from error
         except RecursionError as error:
             raise UnreadableError(place.fault("the document is nested too deeply")) from error
         self._roots[_normal(base)] = root
@@ -121,9 +123,6 @@ class Documents:
 
         Tuples (`!!omap`) and bytes (`!!binary`) become lists, as they do in yadage.
         """
-        self._values += 1
-        if self._values > MAX_VALUES:
-            raise TooManyValuesError
         if not isinstance(value, dict | list | tuple | bytes):
             return value
         if id(value) in active:
@@ -250,9 +249,12 @@ class Documents:
         return self._places[id(container)][1]
 
     def locate(self, pointer: str) -> Place:
-        """The place of the value at this pointer of the expanded document, or of what it would be a member of."""
+        """The place of the value at this pointer of the expanded document, or of what it would be a member of.
+
+        Of what is reached by a reference that is its own place, not the reference's.
+        """
         node = self.root
-        place = node.place if isinstance(node, Reference) else self._places.get(id(node), (None, Place("", ""), {}))[1]
+        place = self._top
         for part in pointer.split("/")[1:]:
             if isinstance(node, Reference):
                 node = node.target
@@ -267,7 +269,8 @@ class Documents:
             if isinstance(node, dict) and key not in node:
                 break
             node = node[key]
-        return place
+        reached = node.target if isinstance(node, Reference) else None
+        return place if reached is None else self.place_of(reached)
 
     def place_below(self, node: Any, key: Any) -> Place:
         """The place of a member of a dict or list of the graph, or of what would be one."""

@@ -19,6 +19,7 @@ from reana_lite.workflow.yaml_text import (
     MAX_VALUES,
     Parsed,
     UnreadableError,
+    expanded_size,
     json_key,
     kind_of,
     parse,
@@ -69,7 +70,6 @@ def _parsed(text: bytes | str, name: str, *, field: str) -> Parsed:
 
 def _json(parsed: Parsed, name: str, *, field: str | None = None) -> Json:
     """The document as JSON has it: keys are text, nothing but JSON's values, aliases written out, strings decoded."""
-    left = MAX_VALUES
     active: set[int] = set()
 
     def refuse(reason: str, top: str | None, line: int | None) -> InvalidInput:
@@ -77,10 +77,6 @@ def _json(parsed: Parsed, name: str, *, field: str | None = None) -> Json:
         return InvalidInput(f"{place}: {reason}", field=field or top, line=line)
 
     def copied(value: Any, top: str | None, line: int | None) -> Json:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise refuse(f"aliases expand to more than {MAX_VALUES} values", top, line)
         if isinstance(value, dict | list | tuple):
             return members(value, top, line)
         reason = why_not_json(value)
@@ -106,6 +102,8 @@ def _json(parsed: Parsed, name: str, *, field: str | None = None) -> Json:
         return {json_key(key): copy for key, copy in copies.items()} if isinstance(value, dict) else [*copies.values()]
 
     try:
+        if expanded_size(parsed.value) > MAX_VALUES:
+            raise refuse(f"aliases expand to more than {MAX_VALUES} values", None, None)
         return json.loads(json.dumps(copied(parsed.value, None, parsed.line)))
     except RecursionError as error:
         raise refuse("the value is nested too deeply", None, None) from error

@@ -55,7 +55,9 @@ def schema() -> Schema:
 
 @cache
 def _validator() -> Any:
-    return validators.extend(Draft4Validator, {"oneOf": _one_of})(schema())  # type: ignore[no-untyped-call]
+    # without "$schema", which would bring the plain Draft4Validator back for every sub-workflow
+    rules = {key: value for key, value in schema().items() if key != "$schema"}
+    return validators.extend(Draft4Validator, {"oneOf": _one_of})(rules)  # type: ignore[no-untyped-call]
 
 
 def _one_of(validator: Any, alternatives: list[Schema], value: Any, rules: Schema) -> Iterator[ValidationError]:
@@ -101,6 +103,8 @@ class _Filling:
         self.untyped: list[Fault] = []
         self._documents = documents
         self._valid: set[tuple[int, int, bool]] = set()
+        self._invalid: dict[tuple[int, int, bool], int] = {}
+        self._changes = 0
         self._active: set[int] = set()
         self._visits = 0
 
@@ -112,14 +116,19 @@ class _Filling:
         visit = (id(value), id(rules), isinstance(node, Reference))
         if visit in self._valid:
             return True  # walked before, and what is valid stays so
+        if id(value) in self._active or self._invalid.get(visit) == self._changes:
+            return False  # of a circle, documents.complete() tells
         self._visits += 1
-        if id(value) in self._active or self._visits > MAX_VALUES:
-            return False  # documents.complete() has the word for it
+        if self._visits > 2 * MAX_VALUES:
+            _note(self.faults, self._documents.place_of(value).fault("the workflow is too large to be validated"))
+            return False
         self._active.add(id(value))
         good = self._walk(node, value, rules)
         self._active.discard(id(value))
         if good:
             self._valid.add(visit)
+        else:
+            self._invalid[visit] = self._changes
         return good
 
     def _walk(self, node: Any, value: dict[Any, Any] | list[Any], rules: Schema) -> bool:
@@ -162,6 +171,7 @@ class _Filling:
             for key, below in rules["properties"].items():
                 if "default" in below and key not in value:
                     value[key] = copy.deepcopy(below["default"])
+                    self._changes += 1
         return good and fit
 
     def _walk_cases(self, scheduler: dict[Any, Any], rules: Schema) -> None:
@@ -194,6 +204,7 @@ class _Filling:
             place = self._documents.place_of(queries)
             self._documents.made_of(written, place, {"expressions": place})
             stage["dependencies"] = written
+            self._changes += 1
 
     def _write_out_parameters(self, scheduler: dict[Any, Any]) -> None:
         if scheduler.get("scheduler_type") not in ("singlestep-stage", "multistep-stage"):
@@ -216,6 +227,7 @@ class _Filling:
         places = enumerate(self._documents.place_below(given, key) for key in given)
         self._documents.made_of(written, self._documents.place_of(given), dict(places))
         scheduler["parameters"] = written
+        self._changes += 1
 
 
 def _deref(rules: Schema) -> Schema:

@@ -59,20 +59,14 @@ class UnreadableError(Exception):
         self.fault = fault
 
 
-class TooManyValuesError(Exception):
-    """Internal: aliases or merge keys expand to more than MAX_VALUES values."""
-
-
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader that also notes lines, repeated keys, and refuses merge keys that explode."""
+    """PyYAML's safe loader that also notes lines and repeated keys."""
 
     def __init__(self, stream: bytes | str) -> None:
         super().__init__(stream)
         self.lines: dict[int, tuple[Any, Lines]] = {}
         self.repeated: list[tuple[int, str]] = []
         self._seen: set[int] = set()
-        self._active: set[int] = set()
-        self._merged = 0
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -87,23 +81,10 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        if id(node) in self._active:
-            return
-        self._active.add(id(node))
-        if id(node) not in self._seen:
+        if id(node) not in self._seen:  # afterwards merged keys stand among its own
             self._seen.add(id(node))
             self._note_repeated(node)
-        for key_node, value_node in node.value:
-            if key_node.tag != _MERGE:
-                continue
-            for source in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
-                if isinstance(source, yaml.MappingNode):
-                    self.flatten_mapping(source)
-                    self._merged += len(source.value)
-                    if self._merged > MAX_VALUES:
-                        raise TooManyValuesError
         super().flatten_mapping(node)
-        self._active.discard(id(node))
 
     def _note_repeated(self, node: yaml.MappingNode) -> None:
         known: set[tuple[str, str]] = set()
@@ -137,6 +118,22 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_yaml_seq)
 
 
+def expanded_size(value: Any) -> int:
+    """Number of values with aliases written out; what leads back into itself is not counted again."""
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        if not isinstance(node, dict | list | tuple | bytes):
+            return 1
+        if id(node) not in sizes:
+            sizes[id(node)] = 0
+            members = node.values() if isinstance(node, dict) else node
+            sizes[id(node)] = 1 + sum(map(size, members))
+        return sizes[id(node)]
+
+    return size(value)
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -162,8 +159,6 @@ def parse(text: bytes | str, source: str) -> Parsed:
         raise UnreadableError(Fault(source, "", f"no valid YAML: {reason}", mark.line + 1 if mark else None)) from error
     except yaml.YAMLError as error:
         raise UnreadableError(Fault(source, "", f"no valid YAML: {' '.join(str(error).split())}")) from error
-    except TooManyValuesError as error:
-        raise UnreadableError(Fault(source, "", f"merge keys expand to more than {MAX_VALUES} values")) from error
     except RecursionError as error:
         raise UnreadableError(Fault(source, "", "the document is nested too deeply")) from error
     finally:
