@@ -89,6 +89,7 @@ class Worker:
         self.watch = watch
         self.host = host
         self.drives: dict[str, Drive] = {}
+        self._adopted: dict[str, Drive] = {}
         self._active: dict[str, Active] = {}
         self._digests: dict[tuple[str, str], str] = {}
         self._preparing: dict[tuple[str, str], Future[str]] = {}
@@ -116,7 +117,7 @@ class Worker:
         reports = self._ended or self._wait()
         self._ended = []
         turn = Turn()
-        changed: dict[str, Drive] = {}
+        changed, self._adopted = self._adopted, {}
         with self.database.transaction() as transaction:
             self._take_reports(reports, turn, changed)
             if self._is_due():
@@ -140,7 +141,7 @@ class Worker:
 
     def _wait(self) -> list[Report]:
         """What the backend reports. While it has far more to do than it can do at once, a turn takes many reports."""
-        reports = self.backend.wait(0.0 if self._can_begin() else POLL_S)
+        reports = self.backend.wait(0.0 if self._adopted or self._can_begin() else POLL_S)
         if reports and len(self._active) > LINGER_ABOVE:
             until = time.monotonic() + LINGER_S
             while len(self._active) - len(reports) > LINGER_ABOVE and (left := until - time.monotonic()) > 0:
@@ -187,6 +188,7 @@ class Worker:
                 self.say(f"{run}: {error.message}")
                 continue
             self.drives[run] = drive
+            self._adopted[run] = drive  # it may be over before anything runs
 
     def _poll(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
         """What other processes want or have done: stop requests, ends of jobs followed; and a sign of life of ours."""
