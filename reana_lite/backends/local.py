@@ -32,6 +32,9 @@ from reana_lite.backends.places import Places
 from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.job import Cause, Environment, EnvironmentKind, JobOutcome, JobSpec, JobState
 
+FUTILE_LIMIT = 5
+"""How many supervisors in a row may end without having reported anything, before that is the caller's concern."""
+
 _DEAD = ("the job was killed together with its supervisor", "its worker or supervisor ended before it did")
 
 
@@ -72,6 +75,7 @@ class LocalBackend:
         self._root_text = ""
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._closed = False
+        self._futile = 0
 
     # -- what can be had ---------------------------------------------------------------------------------------------
 
@@ -231,13 +235,10 @@ class LocalBackend:
         self._send({"hello": hello})
 
     def _send(self, message: dict[str, Any]) -> None:
-        channel = self._channel
-        if channel is None:
-            return
-        try:
-            channel.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-        except OSError:
-            self._lost_supervisor(channel)
+        # A supervisor that is gone is noticed by `wait`, which knows what to do with its tasks.
+        if self._channel is not None:
+            with contextlib.suppress(OSError):
+                self._channel.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
     def _receive(self, channel: socket.socket) -> None:
         with self._lock:
@@ -250,6 +251,7 @@ class LocalBackend:
             if not chunk:
                 self._lost_supervisor(channel)
                 return
+            self._futile = 0
             *lines, self._received = (self._received + chunk).split(b"\n")
             for line in lines:
                 for row in json.loads(line):
@@ -285,6 +287,10 @@ class LocalBackend:
                 self._reports.append(self._what_became(key, attempt, _DEAD[0]))
             else:
                 again.append(task)
+        self._futile += 1
+        if self._futile >= FUTILE_LIMIT:
+            self._futile = 0
+            raise Unavailable("the supervisor of local jobs ends as soon as it begins; its error output tells why")
         if again:
             self.submit(again)
 

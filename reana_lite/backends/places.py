@@ -172,7 +172,8 @@ def _link(
             os.unlink(row.path)  # noqa: PTH108
             os.symlink(inside, row.path)  # noqa: PTH211
         found.artifacts.append(Artifact(name, "link", target=inside))
-        found.fingerprint += hash((name, inside))
+        stat = os.lstat(row.path)
+        found.fingerprint += hash((name, stat.st_mode, stat.st_size, stat.st_mtime_ns))
         return None
     real = os.path.realpath(row.path)
     if any(real.startswith(root + "/") for root in roots) and os.path.exists(real):  # noqa: PTH110

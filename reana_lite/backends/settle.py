@@ -6,6 +6,7 @@ nothing but the step it is given. `recovered` reads back what was written, for w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -108,8 +109,9 @@ def _judge(step: Step) -> dict[str, Any]:
     tail, full = b"", False
     if step.status != 0 and not step.reason:
         tail = log_tail(step.place)
-        stat = os.statvfs(step.place)
-        full = stat.f_bavail * stat.f_frsize < _FULL_BYTES
+        with contextlib.suppress(OSError):
+            stat = os.statvfs(step.place)
+            full = stat.f_bavail * stat.f_frsize < _FULL_BYTES
     if step.engine and "verdict" in step.engine:
         return dict(step.engine["verdict"])
     return verdict.judge(
@@ -146,10 +148,13 @@ def _changed_inputs(step: Step) -> list[str]:
 
 def _spoil(record: dict[str, Any], error: OSError) -> None:
     """Make of an exit record one of a step whose outputs could not be kept."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    text = "the disk is full; make room, or use another storage" if full else str(error)
+    cause, text = "lost", str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        cause, text = "disk", "the disk is full; make room, or use another storage"
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR):
+        cause, text = "exit", "the step removed its own folder, or files in it while they were read"
     if record["state"] == "finished":
-        record.update(state="failed", cause="disk" if full else "lost", message=f"outputs could not be kept: {text}")
+        record.update(state="failed", cause=cause, message=f"outputs could not be kept: {text}")
     for name in ("digest", "size_bytes"):
         record.pop(name, None)
 

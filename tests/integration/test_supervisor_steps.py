@@ -15,7 +15,7 @@ from running import OWN, end_of, ends, is_gone, number_in, task, until
 
 from reana_lite.backends import processes
 from reana_lite.backends.local import LocalBackend
-from reana_lite.errors import InvalidInput
+from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.job import RUN_ROOT, Cause, Environment, EnvironmentKind, Input, JobState, Mount
 from reana_lite.storage.local import LocalStorage
 
@@ -337,6 +337,13 @@ def test_links_inside_are_kept_to_inputs_are_copied_and_to_elsewhere_are_refused
         assert "outside" in outcome.message
 
 
+@pytest.mark.parametrize("line", ["rm -rf $PWD", "rm -rf ../../1", "cd /; rm -rf $OLDPWD; exit 1"])
+def test_a_step_that_removes_its_own_folder(backend: LocalBackend, line: str) -> None:
+    outcome = end_of(backend, task("gone", line))
+    assert (outcome.state, outcome.cause) == (JobState.FAILED, Cause.EXIT)
+    assert end_of(backend, task("next", "true")).state is JobState.FINISHED
+
+
 def test_odd_names_and_rights_survive(backend: LocalBackend, storage: LocalStorage) -> None:
     line = (
         "mkdir empty 'a b' locked; : > zero; echo 1 > 'a b/ü %+&'; echo 2 > run.sh; chmod 755 run.sh; mkfifo pipe; "
@@ -399,6 +406,18 @@ def test_it_imports_little() -> None:
     code = "import sys, reana_lite.backends.supervisor; print(*sys.modules)"
     names = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
     assert not names & {"yaml", "jsonschema", "jq", "sqlalchemy", "rich", "click", "logging", "subprocess", "asyncio"}
+
+
+def test_one_that_cannot_begin_is_told(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = LocalBackend(storage)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    try:
+        with pytest.raises(Unavailable, match="ends as soon as it begins"):
+            end_of(backend, task("x", "true"))
+        monkeypatch.undo()
+        assert end_of(backend, task("y", "true")).state is JobState.FINISHED
+    finally:
+        backend.close()
 
 
 def test_steps_do_not_inherit_its_signals_and_handles(backend: LocalBackend, storage: LocalStorage) -> None:
