@@ -6,6 +6,7 @@ Listing reads only a name and a title of each, so that it is fast and one broken
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -199,8 +200,8 @@ def added(words: Sequence[str], sources: Sources) -> str:
 def removed(words: Sequence[str], sources: Sources) -> str:
     """The shell line that takes folders out of the search path."""
     joined = Path(" ".join(words)).expanduser()
-    candidates = {joined.absolute(), *(Path(word).expanduser().absolute() for word in words)}
-    left = tuple(folder for folder in sources.search if folder.absolute() not in candidates)
+    candidates = {_absolute(" ".join(words)), *(_absolute(word) for word in words)}
+    left = tuple(folder for folder in sources.search if _absolute(str(folder)) not in candidates)
     if len(left) == len(sources.search):
         known = ", ".join(map(str, sources.search)) or "empty"
         raise NotFound(f"{joined} is not in the catalogue's search path ({known})", path=str(joined))
@@ -208,16 +209,21 @@ def removed(words: Sequence[str], sources: Sources) -> str:
 
 
 def _named(words: Sequence[str]) -> tuple[Path, ...]:
-    whole = Path(" ".join(words)).expanduser()
-    if whole.is_dir():
-        return (whole.absolute(),)
-    folders = tuple(Path(word).expanduser().absolute() for word in words)
+    whole = _absolute(" ".join(words))
+    if words and whole.is_dir():
+        return (whole,)
+    folders = tuple(_absolute(word) for word in words)
     for folder in folders:
         if not folder.is_dir():
             raise NotFound(f"{folder} is no folder, so it cannot be added to the catalogue", path=str(folder))
     if not folders:
         raise InvalidInput("name the folder that is to be added to the catalogue", field="path")
     return folders
+
+
+def _absolute(word: str) -> Path:
+    """An absolute path without ".." in it; links are left as they are written."""
+    return Path(os.path.normpath(Path(word).expanduser().absolute()))
 
 
 def _export(folders: tuple[Path, ...]) -> str:

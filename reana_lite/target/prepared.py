@@ -39,7 +39,8 @@ class TargetOptions:
     `files`: theory files of an analysis, init files of a workflow, an INPUTDATA file of a recast.yml. `assignments`:
     "KEY=VALUE" as typed (-p); `parameters`: the same as JSON (they lose against assignments). `data_options`: yadage's
     -d as typed. `stand_ins`: image -> lock file on this machine. `folder`: what relative paths are relative to.
-    `scratch`: a folder of the caller's for what must be unpacked; it must live until the files are kept.
+    `scratch`: a folder of the caller's for what must be unpacked; it must live until the files are kept. `checking`: it
+    is to be checked, not run: an analysis needs no theory, and those of its examples and tests are read, too.
     """
 
     files: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class TargetOptions:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
     scratch: Path | None = None
+    checking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reana_lite.analysis import Analysis, Document, Example, read_document
+from reana_lite.analysis import Analysis, Document, Example, Test, read_document
 from reana_lite.analysis.parameter import near
 from reana_lite.backends.base import StandIn
 from reana_lite.catalogue import Sources, fetcher, load_analysis, obtain, toplevel_uri
@@ -33,10 +34,16 @@ def resolve_analysis(path: Path, sources: Sources, options: TargetOptions) -> Pr
     analysis = load_analysis(path)
     folder = Path(analysis.source).parent
     scratch = Scratch(options.scratch)
+    if options.checking:
+        check_theories(analysis)
+        options = _as_some_example(analysis, options)
     example = chosen_example(analysis, options.example)
     values = analysis.bind({**example.parameters, **options.parameters}, texts=assigned(options.assignments))
     paths = [options.folder / Path(name).expanduser() for name in options.files]
-    theory = _theory(analysis, paths or [folder / name for name in example.theory], name=_theory_name(paths, options))
+    files = paths or [folder / name for name in example.theory]
+    theory = None
+    if files or not options.checking:
+        theory = read_files(analysis, files, name=_theory_name(paths, options))
     workflow, warnings = load_checked_workflow(analysis, sources)
     brought: list[Brought] = []
     parameters: dict[str, Any] = dict(values)
@@ -44,7 +51,7 @@ def resolve_analysis(path: Path, sources: Sources, options: TargetOptions) -> Pr
         parameters[key] = _bring(brought, key, clean((folder / relative).resolve(), scratch))
     for key, download in analysis.data.items():
         parameters[key] = _bring(brought, key, renamed(obtain(download, sources), download.name, scratch))
-    parameters |= _theory_parameters(theory, paths or [folder / name for name in example.theory], brought, scratch)
+    parameters |= _theory_parameters(theory, files, brought, scratch)
     return Prepared(
         kind=TargetKind.ANALYSIS,
         name=analysis.name,
@@ -123,7 +130,35 @@ def _theory_name(paths: list[Path], options: TargetOptions) -> str:
     return name.removesuffix(".gz").rpartition(".")[0] or name
 
 
-def _theory(analysis: Analysis, paths: list[Path], *, name: str) -> Theory | None:
+def check_theories(analysis: Analysis) -> None:
+    """Read the theories of all examples and tests; raises InvalidAnalysis with a fault for each that is refused."""
+    folder = Path(analysis.source).parent
+    faults: list[Fault] = []
+    document: Document | None = None
+    trials: list[tuple[tuple[str | int, ...], Example | Test]] = [
+        *((("examples", name), example) for name, example in analysis.examples.items()),
+        *((("tests", index), test) for index, test in enumerate(analysis.tests)),
+    ]
+    for place, trial in trials:
+        try:
+            if trial.theory:
+                read_files(analysis, [folder / name for name in trial.theory], name=str(place[1]))
+        except InvalidInput as error:
+            document = document or read_document(Path(analysis.source).read_bytes(), analysis.source)
+            faults.append(document.fault((*place, "theory"), error.message.replace("\n", "; ")))
+    if faults:
+        raise InvalidAnalysis.of(faults)
+
+
+def _as_some_example(analysis: Analysis, options: TargetOptions) -> TargetOptions:
+    """The options with an example chosen, if nothing else says what to run."""
+    if options.example or options.files or not analysis.examples:
+        return options
+    name = "default" if "default" in analysis.examples else next(iter(analysis.examples))
+    return replace(options, example=name)
+
+
+def read_files(analysis: Analysis, paths: list[Path], *, name: str) -> Theory | None:
     """The theory that the files stand for, held against what the analysis takes."""
     need = analysis.theory
     if not paths:

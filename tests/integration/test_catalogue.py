@@ -185,6 +185,10 @@ def test_adding_and_removing(tmp_path: Path) -> None:
     assert added(str(blank).split(" "), sources) == added([str(blank)], sources)  # an unquoted $PWD
     assert added(["/tmp", "/"], sources) == "export RECAST_ATLAS_CATALOGUE=/x:/tmp:/"
     assert removed(["/x"], sources) == "export RECAST_ATLAS_CATALOGUE="
+    assert added([f"{blank}/.."], Sources()) == added([str(tmp_path)], Sources())
+    assert removed([f"{blank}/../../x"], Sources(search=(tmp_path.parent / "x",))).endswith("=")
+    with pytest.raises(InvalidInput, match="name the folder"):
+        added([], Sources())
     with pytest.raises(NotFound, match="search path"):
         removed(["/y"], sources)
     with pytest.raises(NotFound, match="is no folder"):

@@ -150,6 +150,19 @@ def test_what_an_analysis_refuses(here: Path, options: dict[str, Any], kind: typ
     assert reason in error.message
 
 
+def test_checking_needs_no_theory_and_reads_all_of_them(here: Path) -> None:
+    folder = create("mine", here / "mine")
+    assert take(here, "mine", checking=True).example == "default"
+    (folder / "examples" / "heavy.yml").write_text("m_gluino: 1_000\nm_lsp: 0\n")
+    error = refused(here, "mine", checking=True)
+    assert isinstance(error, InvalidAnalysis)
+    assert [fault.path for fault in error.faults] == ["/examples/heavy/theory", "/tests/1/theory"]
+    assert "heavy.yml" in error.message
+    text = (folder / "analysis.yml").read_text()
+    (folder / "analysis.yml").write_text(text[: text.index("examples:")])
+    assert take(here, "mine", checking=True).parameters["theory"] == ""
+
+
 def test_what_tools_leave_beside_code_changes_nothing(here: Path) -> None:
     folder = create("mine", here / "mine")
     text = (folder / "analysis.yml").read_text()
