@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reana_lite.analysis import Declared, Document, read_document
+from reana_lite.analysis.description import REMOTE
 from reana_lite.analysis.parameter import near
 from reana_lite.catalogue import Sources, fetcher, toplevel_uri
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
@@ -257,12 +258,31 @@ def _faults(document: Document) -> Iterator[Fault]:
     for key in ("parameters", "options"):
         if not isinstance(inputs.get(key) or {}, dict):
             yield document.fault(("inputs", key), "must be a mapping")
+    yield from _paths_inside(document)
     chosen = inputs.get("options") or {}
     if kind in _OPTIONS and isinstance(chosen, dict):
         for key in chosen:
             if key not in _OPTIONS[kind]:
                 reason = f"unknown option {key!r} of a {kind} workflow{near(str(key), _OPTIONS[kind])}"
                 yield document.fault(("inputs", "options", key), reason)
+
+
+def _paths_inside(document: Document) -> Iterator[Fault]:
+    """Everything that names a file must stay in the workspace: it may be an uploaded one."""
+    chosen = (document.value.get("inputs") or {}).get("options") or {}
+    initfiles = (chosen.get("initfiles") or []) if isinstance(chosen, dict) else []
+    if not isinstance(initfiles, list):
+        yield document.fault(("inputs", "options", "initfiles"), "must be a list of paths")
+        initfiles = []
+    named: list[tuple[tuple[str | int, ...], Any]] = [(("workflow", "file"), document.value["workflow"].get("file"))]
+    named += [(("inputs", "options", "initfiles", index), name) for index, name in enumerate(initfiles)]
+    if isinstance(chosen, dict):
+        named += [(("inputs", "options", key), chosen.get(key)) for key in ("toplevel", "initdir")]
+    for place, name in named:
+        if name is None or (place[-1] == "toplevel" and isinstance(name, str) and name.startswith(REMOTE)):
+            continue
+        if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
+            yield document.fault(place, f"{name!r} must be a path inside of the workspace")
 
 
 def _names(document: Document, place: tuple[str, str]) -> Iterator[Fault]:
