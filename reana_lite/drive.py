@@ -25,7 +25,7 @@ from reana_lite.event import (
     from_row,
     to_row,
 )
-from reana_lite.job import Input
+from reana_lite.job import RUN_ROOT, Input
 from reana_lite.serial import SerialEngine
 from reana_lite.storage.base import Storage
 from reana_lite.workspace import Workspace
@@ -100,7 +100,11 @@ class Drive:
         self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from))
 
     def folders(self) -> Iterator[tuple[str, str, int]]:
-        """(virtual folder, key, attempt) of every finished node."""
+        """(virtual folder, key, attempt) of every finished node; of a serial run only the newest, which is all of it."""
+        if isinstance(self.engine, SerialEngine):
+            if self.engine.tree is not None:
+                yield RUN_ROOT, self.engine.tree.key, self.engine.tree.attempt
+            return
         for node, (key, attempt) in self.places.items():
             yield self.engine.folder(node), key, attempt
 

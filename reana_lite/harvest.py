@@ -125,6 +125,10 @@ def show_folder(drive: Drive, storage: LocalStorage, *, runs: Path) -> Path:
     fresh.mkdir(parents=True)
     for virtual, key, attempt in drive.folders():
         real = storage.folder(key, attempt)
+        if virtual == RUN_ROOT:
+            fresh.rmdir()
+            fresh.symlink_to(real)
+            break
         link = fresh / virtual[len(RUN_ROOT) + 1 :]
         if link.is_symlink() or link.exists():
             continue
@@ -133,6 +137,8 @@ def show_folder(drive: Drive, storage: LocalStorage, *, runs: Path) -> Path:
         except FileNotFoundError:
             link.parent.mkdir(parents=True)
             link.symlink_to(real)
+    if folder.is_symlink():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return folder

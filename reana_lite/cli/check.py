@@ -38,7 +38,7 @@ def check(
       recast check ./my-search
       recast check workflow.yml inputs.yml --against yadage
     """
-    prepared = prepare(target, files, assignments=assignments, toplevel=toplevel)
+    prepared = prepare(target, files, assignments=assignments, toplevel=toplevel, checking=not against)
     if against:
         from reana_lite.cli.reference import compare_with_reference
 
