@@ -145,4 +145,8 @@ def replayed(run: str, rows: Iterable[tuple[int, str, dict[str, Any]]], storage:
         event = from_row(kind, body)
         drive._show(event)
         drive.engine.handle(event)
+    if isinstance(drive.engine, SerialEngine) and drive.engine.tree is not None:
+        drive.workspace = Workspace(storage)
+        tree = drive.engine.tree
+        drive.workspace.place(Input(RUN_ROOT, tree.key, tree.attempt, tree.digest))
     return drive
