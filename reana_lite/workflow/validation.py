@@ -149,6 +149,10 @@ class _Filling:
         self._active.discard(id(value))
         chosen = chosen_of(value, alternatives)
         if chosen is not None:
+            if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+                for rules in map(_deref, alternatives):
+                    if rules.get("additionalProperties") is False:
+                        self._unknown_keys(value, rules["properties"])
             return self.fits(node, alternatives[chosen])
         return sum([self.fits(node, each) for each in alternatives]) == 1
 
@@ -177,10 +181,8 @@ class _Filling:
     def _walk_cases(self, scheduler: dict[Any, Any], rules: Schema) -> None:
         """A jq-stage is tried as a singlestep-stage first: its `cases` are filled though its own rules ignore them."""
         known = schema()["definitions"]["singlestep-stage"]["properties"]
-        if rules is schema()["definitions"]["jq-stage"]:
-            self._unknown_keys(scheduler, known)
-            if "cases" in scheduler:
-                self.fits(scheduler["cases"], known["cases"])
+        if rules is schema()["definitions"]["jq-stage"] and "cases" in scheduler:
+            self.fits(scheduler["cases"], known["cases"])
 
     def _unknown_keys(self, value: dict[Any, Any], known: Schema) -> bool:
         unknown = [key for key in value if key not in known]
