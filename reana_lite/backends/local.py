@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from reana_lite.artifact import Artifact, Manifest
-from reana_lite.backends import alias, journal, places, settle
+from reana_lite.backends import alias, journal, machine, places, settle
 from reana_lite.backends.base import Report, Say, StandIn, Task
 from reana_lite.backends.binding import Binding
 from reana_lite.backends.environment import build_environment, environment_digest, environment_folder, is_ready
@@ -60,8 +59,8 @@ class LocalBackend:
     ) -> None:
         self.storage = storage
         self.root = storage.root
-        self.cpus = cpus or float(_cores())
-        self.memory_bytes = memory_bytes or _memory_bytes()
+        self.cpus = cpus or float(machine.cores())
+        self.memory_bytes = memory_bytes or machine.memory_bytes()
         self.grace_s = grace_s
         self.prefetch = prefetch
         self._environ = dict(os.environ if environ is None else environ)
@@ -110,7 +109,9 @@ class LocalBackend:
 
     def missing(self, job: JobSpec) -> list[str]:
         """What a plain process of this machine cannot be given."""
-        phrases = [f"{name} (not offered by the {self.name} backend)" for name in job.resources.other if not _has(name)]
+        phrases = [
+            f"{name} (not offered by the {self.name} backend)" for name in job.resources.other if not machine.has(name)
+        ]
         memory = job.resources.memory_bytes
         if memory and memory > self.memory_bytes:
             phrases.append(f"{memory} bytes of memory (this machine offers {self.memory_bytes})")
@@ -398,30 +399,3 @@ def _readable(handles: list[int], timeout_s: float) -> set[int]:
 def _no_image(message: str) -> JobOutcome:
     now = time.time()
     return JobOutcome(JobState.FAILED, Cause.IMAGE, message=message, started_at=now, ended_at=now)
-
-
-def _has(resource: str) -> bool:
-    """Whether this machine has what a workflow asks for by name."""
-    name = resource.lower()
-    if "cvmfs" in name:
-        return Path("/cvmfs").is_dir() and any(Path("/cvmfs").iterdir())
-    if "gpu" in name:
-        return shutil.which("nvidia-smi") is not None
-    return False
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def _memory_bytes() -> int:
-    """Memory of the machine, or what a control group leaves of it."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):
-            total = min(total, int(Path(path).read_text(encoding="ascii")))
-    return total

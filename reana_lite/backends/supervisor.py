@@ -27,8 +27,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from reana_lite.backends import places, processes
+from reana_lite.backends import machine, places, processes
 from reana_lite.backends.journal import Journal, kill_job
+from reana_lite.backends.leftovers import Leftovers
 from reana_lite.backends.settle import Step, mark_inputs, recovered, settle
 from reana_lite.backends.spawn import Spawner
 
@@ -56,14 +57,11 @@ class Supervisor:
         self.free_memory = self.memory = int(hello["memory"])
         self.spawner = Spawner(hello["environ"], hello["instance"])
         self.journal = Journal(hello["journals"], hello["instance"], os.getppid())
-        self.main_thread = threading.get_native_id()
         self.queue: deque[Step] = deque()
         self.known: dict[tuple[str, int], Step] = {}
         self.running: dict[int, Step] = {}
-        self.leftovers: dict[int, Step | None] = {}
-        self.draining: dict[Step, set[int]] = {}
-        self.unclaimed: dict[int, set[int]] = {}
         self.helpers: dict[int, Callable[[int], None]] = {}
+        self.leftovers = Leftovers(self.running, self.known, self.helpers)
         self.ended: list[Step] = []
         self.fingerprints: dict[str, int | None] = {}
         self.timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -71,7 +69,7 @@ class Supervisor:
         self.flush_at = 0.0
         self.bypassed = 0
         self.sequence = 0
-        self.oom_kills = _oom_kills()
+        self.oom_kills = machine.oom_kills()
         self.out: list[list[Any]] = []
         self.unsent = b""
         self.received = b""
@@ -302,15 +300,10 @@ class Supervisor:
         if self.running.get(step.pid) is not step:
             return
         processes.send_group(step.pid, number)
-        for pid in self._members(step) - {step.pid}:
+        for pid in self.leftovers.members(step) - {step.pid}:
             processes.send(pid, number)
         if number == signal.SIGKILL and step.engine:
             self._helper(step.engine["remove"], lambda _: None)
-
-    def _members(self, step: Step) -> set[int]:
-        """All processes of a step: descendants, and orphans of it that are now our children."""
-        orphans = [pid for pid in processes.children(self.main_thread) if self._owner(pid) is step]
-        return processes.descendants([step.pid, *orphans])
 
     def _reap(self) -> None:
         """Take note of every child that has ended."""
@@ -335,78 +328,26 @@ class Supervisor:
                     "largest_process_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
                 }
                 del self.running[pid]
-                self._drain(step)
+                # What belongs to a container (its monitor) is ended by the engine, in _inspect.
+                if step.engine or self.leftovers.drain(step):
+                    self._ended(step)
             elif pid in self.helpers:
                 self.helpers.pop(pid)(os.waitstatus_to_exitcode(status))
             else:
-                self._gone(pid)
+                for drained in self.leftovers.gone(pid):
+                    self._ended(drained)
 
-    def _drain(self, step: Step) -> None:
-        """The leader has ended: kill what it left behind; the step has ended when that is gone."""
-        left = set()
-        # What belongs to a container (its monitor) is ended by the engine, in _inspect.
-        for pid in processes.children(self.main_thread) if not step.engine else ():
-            if pid in self.running or pid in self.helpers:
-                continue
-            owner = self._owner(pid, step)
-            if owner is step:
-                left.add(pid)
-                processes.send(pid, signal.SIGKILL)
-            elif owner is None and pid not in self.unclaimed:
-                # Whose it is cannot be told: it ends with the last step that it may belong to.
-                self.unclaimed[pid] = set(self.running)
-        if not step.engine:
-            self._release(step)
-        if left:
-            self.draining[step] = left
-            return
-        self.draining.pop(step, None)
+    def _ended(self, step: Step) -> None:
+        """All processes of a step are gone: its cores are free, and its outputs can be read."""
         self.free_cpus += step.cpus
         self.free_memory += step.memory
         if step.status in (-signal.SIGKILL, 128 + signal.SIGKILL) and not step.reason:
-            kills, self.oom_kills = self.oom_kills, _oom_kills()
+            kills, self.oom_kills = self.oom_kills, machine.oom_kills()
             step.oom = self.oom_kills > kills
         if step.engine and "inspect" in step.engine:
             self._inspect(step)
         else:
             self.ended.append(step)
-
-    def _release(self, step: Step) -> None:
-        """A step is over: orphans that may have been its own and nobody else's are ended."""
-        for pid, steps in list(self.unclaimed.items()):
-            steps.discard(step.pid)
-            if not steps:
-                processes.send(pid, signal.SIGKILL)
-
-    def _gone(self, pid: int) -> None:
-        """A leftover has ended; its own children, if any, are ours now."""
-        self.leftovers.pop(pid, None)
-        self.unclaimed.pop(pid, None)
-        for step, left in list(self.draining.items()):
-            left.discard(pid)
-            if not left:
-                self._drain(step)
-
-    def _owner(self, pid: int, ending: Step | None = None) -> Step | None:
-        """The step a child that is not a leader belongs to, by session, group or marker."""
-        if pid in self.leftovers and self.leftovers[pid] is not None:
-            return self.leftovers[pid]
-        owner: Step | None = None
-        try:
-            groups = (os.getsid(pid), os.getpgid(pid))
-        except ProcessLookupError:
-            return None
-        for group in groups:
-            owner = owner or self.running.get(group)
-            if ending is not None and group == ending.pid:
-                owner = ending
-        if owner is None:
-            marks = processes.environment(pid).split(f"\0{processes.JOB_VARIABLE}=".encode())
-            if len(marks) > 1:
-                key, _, attempt = marks[1].partition(b"\0")[0].decode(errors="replace").rpartition("/")
-                owner = self.known.get((key, int(attempt))) if attempt.isdigit() else None
-        self.leftovers[pid] = owner
-        return owner
 
     def _inspect(self, step: Step) -> None:
         """Ask the container engine how a step ended, then let it go on."""
@@ -417,7 +358,7 @@ class Supervisor:
 
         def judged(_: int) -> None:
             engine["verdict"] = read_verdict(step, answer)
-            self._helper(engine["remove"], lambda _: self._release(step))
+            self._helper(engine["remove"], lambda _: self.leftovers.release(step))
             self.ended.append(step)
 
         self._helper(engine["inspect"], judged, answer)
@@ -461,7 +402,7 @@ class Supervisor:
         if not limited:
             return
         for step in limited:
-            if not step.reason and processes.memory_bytes(self._members(step), step.memory) > step.memory:
+            if not step.reason and processes.memory_bytes(self.leftovers.members(step), step.memory) > step.memory:
                 step.reason, step.limit = "memory", step.memory
                 self._kill(step, signal.SIGKILL)
         self._after(_WATCH_S, self._watch)
@@ -477,30 +418,20 @@ class Supervisor:
         for pid in self.running:
             processes.send_group(pid, signal.SIGKILL)
         while time.monotonic() < limit:
-            left = processes.children(self.main_thread)
-            for pid in left:
-                if pid not in self.helpers:
-                    processes.send_group(pid, signal.SIGKILL)
-                    processes.send(pid, signal.SIGKILL)
+            for pid in [*self.running, *self.leftovers.children()]:
+                processes.send_group(pid, signal.SIGKILL)
+                processes.send(pid, signal.SIGKILL)
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 self.journal.end()
                 return
             self.helpers.pop(pid, None)
+            self.running.pop(pid, None)
             if pid == 0:
                 self.selector.select(0.05)
                 with contextlib.suppress(BlockingIOError):
                     self.wake_read.recv(65536)
-
-
-def _oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since boot."""
-    try:
-        with open("/proc/vmstat", "rb") as stream:  # noqa: PTH123
-            return next(int(line.split()[1]) for line in stream if line.startswith(b"oom_kill "))
-    except (OSError, StopIteration):
-        return 0
 
 
 def main() -> None:
