@@ -170,7 +170,8 @@ class Installation:
 
     def __init__(self, home: Path, *, container: bool = False) -> None:
         home.mkdir(exist_ok=True)
-        with environment({"RECAST_HOME": str(home)}):
+        flags = os.environ.get("RECAST_TEST_CONTAINER_FLAGS", "")
+        with environment({"RECAST_HOME": str(home), **({"RECAST_CONTAINER_FLAGS": flags} if flags else {})}):
             self.settings = Settings.from_environment()
         self.storage = LocalStorage(self.settings.storage)
         self.storage.check()
@@ -223,8 +224,8 @@ def describe(ended: Ended, prepared: Prepared, folders: Folders, storage: LocalS
         elif isinstance(event, JobFinished | JobFailed) and event.digest:
             trees.append(Input(engine.folder(event.node), event.key, event.attempt, event.digest))
     real = [(str(storage.folder(tree.key, tree.attempt)), tokens.text(tree.folder)) for tree in trees]
-    absent = [(str(storage.place(tree.key, tree.attempt) / "absent"), "") for tree in trees]
-    content = Tokens([*real, *absent, *pairs])
+    unbound = [(str(storage.place(tree.key, tree.attempt) / "view"), "") for tree in trees]
+    content = Tokens([*real, *unbound, *pairs])
     for tree in trees:
         place = tokens.text(tree.folder)
         if place == "$WORKDIR" or place.startswith("$WORKDIR/"):
