@@ -56,7 +56,7 @@ class Maker:
 
     def _junk(self) -> Any:
         return self._one(
-            None, True, 0, 2.0, "x", "", [], {}, [1, None], {"a": 1}, {1: 2, None: 3, True: 4}, {"$ref": 5},
+            None, True, 0, 2.0, "x", "", [], {}, [1, None], {"a": 1}, {1: 2, None: 3, False: 4}, {"$ref": 5},
             {"$ref": "steps.yml#/s0"}, {"$ref": "#/stages/0"}, {"step": "q"}, datetime.date(2020, 1, 1), 10**30,
         )  # fmt: skip
 
