@@ -98,11 +98,15 @@ class Query:
             ) from error
 
 
-@lru_cache(maxsize=4096)
-def parse(text: str) -> Query:
+def parse(text: Any) -> Query:
     """The query of a text; raises InvalidWorkflow with the column if it is not one."""
     if not isinstance(text, str):
         raise InvalidWorkflow(f"a query must be a string, not {text!r}")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Query:
     path = _Parser(text).parse()
     top = path.right if isinstance(path, Binary) and path.operator == "." and path.left in (Root(), This()) else path
     plain = isinstance(top, Fields) and "*" not in top.names

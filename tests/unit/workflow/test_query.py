@@ -107,6 +107,12 @@ def test_cannot_be_applied(text: str, reason: str) -> None:
         query.find(DATA)
 
 
+@pytest.mark.parametrize("value", [None, 1, ["a"], {"a": 1}])
+def test_only_a_text_is_a_query(value: Any) -> None:
+    with pytest.raises(InvalidWorkflow, match="must be a string"):
+        parse(value)
+
+
 def test_a_reference_is_a_single_value() -> None:
     tree = {"x": Reference("/a/0", "/x", "text")}
     with pytest.raises(InvalidWorkflow, match="single value"):
