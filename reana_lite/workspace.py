@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,10 +78,12 @@ class Workspace:
     _places: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     _children: dict[str, dict[str, None]] = field(default_factory=dict)
     _listings: dict[tuple[str, int], Listing] = field(default_factory=dict)
+    _folder_of: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def place(self, tree: Input) -> None:
         """Let a folder show one more tree, over those it shows already."""
         places = self._places.setdefault(tree.folder, [])
+        self._folder_of[tree.key, tree.attempt] = tree.folder
         if (tree.key, tree.attempt) not in places:
             places.append((tree.key, tree.attempt))
             path = tree.folder
@@ -185,13 +188,28 @@ class Workspace:
         if len(content) > DOCUMENT_LIMIT_BYTES:
             return {"error": f"{path} is larger than {DOCUMENT_LIMIT_BYTES} bytes"}
         try:
-            value = yaml.safe_load(content)
-            json.dumps(value)
+            value = json.loads(json.dumps(yaml.safe_load(self._as_virtual(content))))
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
             return {"error": f"{path} is not YAML: {' '.join(str(error).split())}"}
         except (TypeError, ValueError) as error:
             return {"error": f"{path} holds what JSON cannot say: {error}"}
         return {"value": value}
+
+    def _as_virtual(self, content: bytes) -> bytes:
+        """What a step wrote, with the virtual folders in the place of the real ones it was told."""
+        root = str(getattr(self.storage, "root", "")).encode()
+        if not root or root not in content:
+            return content
+
+        def virtual(match: re.Match[bytes]) -> bytes:
+            job, attempt, tree, kind = (group.decode() if group else "" for group in match.groups())
+            if kind == "view":  # below it, a virtual path stands as it is
+                return b""
+            folder = self._folder_of.get((job or tree, int(attempt or 0)))
+            return match.group() if folder is None else folder.encode()
+
+        places = rb"/(?:jobs/([A-Za-z0-9_-]+)/(\d+)|trees/([A-Za-z0-9_-]+))/(files|view)(?![\w.-])"
+        return re.sub(re.escape(root) + places, virtual, content)
 
     def _candidates(self, path: str) -> Iterator[tuple[tuple[str, int], str]]:
         """(place, path inside it) for each folder at or above `path`, the deepest and latest first."""
