@@ -12,7 +12,7 @@ of `recast catalogue`; no rule of the language is here.
 
 from reana_lite.catalogue.archive import unpack
 from reana_lite.catalogue.entries import Catalogue, Entry, EntryKind, added, load_analysis, removed
-from reana_lite.catalogue.fetching import fetch, fetcher, obtain, toplevel_uri
+from reana_lite.catalogue.fetching import fetch, fetcher, local_bytes, obtain, toplevel_uri
 from reana_lite.catalogue.sources import Sources
 from reana_lite.catalogue.template import create
 
@@ -26,6 +26,7 @@ __all__ = [
     "fetch",
     "fetcher",
     "load_analysis",
+    "local_bytes",
     "obtain",
     "removed",
     "toplevel_uri",

@@ -17,6 +17,7 @@ import yaml
 
 from reana_lite.analysis import Analysis, parse, read_document
 from reana_lite.analysis.parameter import near
+from reana_lite.catalogue.fetching import local_bytes
 from reana_lite.catalogue.sources import VARIABLE, Sources, written
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
 
@@ -164,11 +165,7 @@ class Catalogue:
 def load_analysis(path: Path) -> Analysis:
     """The analysis of a folder or of its analysis.yml; raises InvalidAnalysis with every fault, NotFound."""
     path = path / ANALYSIS_FILE if path.is_dir() else path
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror or error}", path=str(path)) from error
-    document = read_document(content, str(path))
+    document = read_document(local_bytes(path), str(path))
     analysis = parse(document)
     folder = path.parent
     faults: list[Fault] = []

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 import urllib.error
@@ -20,6 +21,9 @@ from urllib.parse import quote, unquote, urlsplit
 from reana_lite.analysis import Download
 from reana_lite.catalogue.sources import Sources
 from reana_lite.errors import InvalidAnalysis, InvalidInput, NotFound, Unavailable
+
+LOCAL_LIMIT_BYTES = 16_000_000
+"""Largest document of this machine that is read (bytes)."""
 
 _CHUNK = 1 << 20
 _GIT = re.compile(r"(?P<host>github|gitlab-cern):(?P<repo>[^@:]+)(?:@(?P<ref>[^:]+))?(?::(?P<sub>.*))?")
@@ -65,6 +69,26 @@ def fetch(uri: str, sources: Sources) -> bytes:
         for chunk in _chunks(stream, uri, limit_bytes=limit, limit_s=4 * sources.timeout_s):
             content += chunk
         return bytes(content)
+
+
+def local_bytes(path: Path, *, limit_bytes: int = LOCAL_LIMIT_BYTES) -> bytes:
+    """The content of a document of this machine; raises NotFound, InvalidInput (too large; a pipe, a device)."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise InvalidInput(f"{path} is no file that can be read as a document", field="path", value=str(path))
+            with os.fdopen(handle, "rb", closefd=False) as stream:
+                content = stream.read(limit_bytes + 1)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {error.strerror or error}", path=str(path)) from error
+    if len(content) > limit_bytes:
+        reason = f"{path} has {status.st_size} bytes; a document may have {limit_bytes} at most"
+        raise InvalidInput(reason, field="path", value=str(path))
+    return content
 
 
 def obtain(download: Download, sources: Sources, *, say: Callable[[str], None] = lambda line: None) -> Path:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import sys
 from typing import Any
 
 import click
 
 from reana_lite import __version__
-from reana_lite.errors import EXIT_CODE, ReanaLiteError
+from reana_lite.errors import EXIT_CODE, ReanaLiteError, Unavailable
+
+EXIT_INTERNAL = 70
+"""Exit code of an error of ours (EX_SOFTWARE of sysexits.h)."""
 
 COMMANDS = {
     "catalogue": "reana_lite.cli.catalogue:catalogue",
@@ -108,7 +113,11 @@ def main(args: list[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        from reana_lite.cli.screen import plain
+
+        said = io.StringIO()
+        error.show(said)
+        click.echo(plain(said.getvalue()), err=True, nl=False)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -117,6 +126,30 @@ def main(args: list[str] | None = None) -> None:
         sys.stderr.close()
         code = 141
     except ReanaLiteError as error:
-        click.echo(f"recast: {error.message}", err=True)
+        complain(error.message)
         code = EXIT_CODE[type(error)]
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"{where}{(error.strerror or str(error)).lower()}")
+        code = EXIT_CODE[Unavailable]
+    except Exception as error:
+        if logging_everything():
+            raise
+        complain(f"internal error, please report it (recast -vv shows where): {type(error).__name__}: {error}")
+        code = EXIT_INTERNAL
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def complain(message: str) -> None:
+    """One message on standard error, without what a terminal would obey."""
+    from reana_lite.cli.screen import plain
+
+    with contextlib.suppress(OSError):
+        click.echo(f"recast: {plain(message)}", err=True)
+
+
+def logging_everything() -> bool:
+    """Whether -vv was given."""
+    import logging
+
+    return logging.getLogger().isEnabledFor(logging.DEBUG)

@@ -30,7 +30,10 @@ class Age(click.ParamType[float]):
         """The age in seconds; a click error names what is right."""
         text = str(value)
         try:
-            return float(text[:-1]) * _UNITS[text[-1:]]
+            seconds = float(text[:-1]) * _UNITS[text[-1:]]
+            if not 0 <= seconds < 1e10:
+                raise ValueError(text)
+            return seconds
         except (KeyError, ValueError):
             self.fail(f"{text!r} is no age; right are 12h, 30d, 4w", param, ctx)
 

@@ -47,10 +47,10 @@ class Progress:
     def watch(self, drive: Drive) -> None:
         """Show where a run stands now."""
         counts = drive.engine.progress()
-        text = ", ".join(f"{counts[name]} {name}" for name in ("running", "reused", "failed") if counts[name])
+        text = "".join(f", {counts[name]} {name}" for name in ("running", "reused", "failed") if counts[name])
         if self._live is not None:
-            self._live.update(self._bar, completed=counts["finished"], total=counts["total"], description=text)
+            self._live.update(self._bar, completed=counts["finished"], total=counts["total"], description=text[2:])
         elif counts["failed"] > self._failed or time.monotonic() - self._printed_at > LINE_EVERY_S:
             self._printed_at = time.monotonic()
-            self.say(f"{counts['finished']} of {counts['total']} steps finished, {text}")
+            self.say(f"{counts['finished']} of {counts['total']} steps finished{text}")
         self._failed = counts["failed"]

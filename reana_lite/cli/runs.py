@@ -14,6 +14,8 @@ from reana_lite.cli.screen import Installation, open_installation, plain, print_
 if TYPE_CHECKING:
     from reana_lite.database import RunRecord
 
+STATES = ("created", "queued", "running", "finished", "failed", "stopped")
+
 LOG_TAIL_LINES = 12
 """How much of a failed step's log is shown without being asked for (lines)."""
 
@@ -35,9 +37,11 @@ def duration(record: RunRecord) -> str:
 
 
 @click.command()
-@click.option("--state", multiple=True, help="Only runs in this state (may be repeated).")
+@click.option("--state", multiple=True, type=click.Choice(STATES), help="Only runs in this state (may be repeated).")
 @click.option("--analysis", help="Only runs of this analysis.")
-@click.option("-n", "--limit", default=30, show_default=True, help="How many, the newest first.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=30, show_default=True, help="How many, the newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def ls(state: tuple[str, ...], analysis: str | None, limit: int, as_json: bool) -> None:
     """List runs, the newest first.
@@ -110,7 +114,7 @@ def logs(run: str, node: str | None, follow: bool, tail: int | None) -> None:
             text = storage.log(*place, offset=shown.get(place, 0))
             if text:
                 if place not in shown:
-                    click.echo(f"== {row.node}")
+                    click.echo(f"== {plain(row.node)}")
                 shown[place] = shown.get(place, 0) + len(text)
                 lines = plain(text.decode(errors="replace")).splitlines()
                 click.echo("\n".join(lines[-tail:] if tail else lines))
@@ -118,7 +122,7 @@ def logs(run: str, node: str | None, follow: bool, tail: int | None) -> None:
             break
         time.sleep(FOLLOW_S)
     if not shown:
-        click.echo(f"nothing printed by {node or record.id} so far", err=True)
+        click.echo(f"nothing printed by {plain(node or record.id)} so far", err=True)
 
 
 @click.command()
@@ -146,8 +150,8 @@ def explain(installation: Installation, record: RunRecord) -> None:
         for attempt in installation.database.attempts(node.key):
             if attempt.attempt != node.attempt:
                 continue
-            click.echo(f"\n{node.node} failed ({attempt.cause}): {plain(attempt.message)}", err=True)
-            click.echo(f"  {advice(attempt.cause, node.node, record.id)}", err=True)
+            click.echo(f"\n{plain(node.node)} failed ({attempt.cause}): {plain(attempt.message)}", err=True)
+            click.echo(f"  {advice(attempt.cause, plain(node.node), record.id)}", err=True)
             text = installation.storage.log(node.key, node.attempt).decode(errors="replace")
             for line in plain(text).splitlines()[-LOG_TAIL_LINES:]:
                 click.echo(f"  | {line}", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from reana_lite.analysis import Declared, Document, read_document
 from reana_lite.analysis.parameter import near
-from reana_lite.catalogue import Sources, fetcher, toplevel_uri
+from reana_lite.catalogue import Sources, fetcher, local_bytes, toplevel_uri
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
 from reana_lite.target.bare import prepared, source_of
 from reana_lite.target.initdata import assigned, init_data, init_file, yaml_values
@@ -18,7 +18,7 @@ from reana_lite.workflow.loading import read_workflow
 
 def resolve_entry(path: Path, sources: Sources, options: TargetOptions) -> Prepared:
     """The run of an entry that the options ask for."""
-    document = read_document(path.read_bytes(), str(path))
+    document = read_document(local_bytes(path), str(path))
     faults = list(_faults(document))
     if faults:
         raise InvalidAnalysis.of(faults)

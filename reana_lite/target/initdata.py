@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from reana_lite.analysis.parameter import near
-from reana_lite.catalogue import Sources, unpack
+from reana_lite.catalogue import Sources, local_bytes, unpack
 from reana_lite.catalogue.fetching import retrieve
-from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.errors import InvalidInput
 from reana_lite.job import INIT_ROOT
 from reana_lite.target.files import Scratch
 from reana_lite.target.prepared import Brought
@@ -85,14 +85,7 @@ def init_data(files: Sequence[Path], extra: Mapping[str, Any]) -> dict[str, Any]
 
 def init_file(path: Path) -> dict[str, Any]:
     """One init file: a YAML mapping with text keys, JSON below; raises NotFound, InvalidInput with the line."""
-    try:
-        if path.stat().st_size > _LIMIT_BYTES:
-            raise InvalidInput(
-                f"init file {path} is larger than {_LIMIT_BYTES} bytes", field="initfiles", value=str(path)
-            )
-        text = path.read_bytes()
-    except OSError as error:
-        raise NotFound(f"init file {path} cannot be read: {error.strerror}", path=str(path)) from error
+    text = local_bytes(path, limit_bytes=_LIMIT_BYTES)
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 from reana_lite.analysis import Analysis, Document, Example, Test, read_document
 from reana_lite.analysis.parameter import near
 from reana_lite.backends.base import StandIn
-from reana_lite.catalogue import Sources, fetcher, load_analysis, obtain, toplevel_uri
+from reana_lite.catalogue import Sources, fetcher, load_analysis, local_bytes, obtain, toplevel_uri
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
 from reana_lite.job import INIT_ROOT
 from reana_lite.target.files import Scratch, clean, renamed
@@ -83,7 +83,7 @@ def load_checked_workflow(analysis: Analysis, sources: Sources) -> tuple[dict[st
     faults: list[Fault] = []
     for index, result in enumerate(analysis.results):
         if result.stage not in stages:
-            document = document or read_document(Path(analysis.source).read_bytes(), analysis.source)
+            document = document or read_document(local_bytes(Path(analysis.source)), analysis.source)
             reason = f"{analysis.workflow} has no stage {result.stage!r}{near(result.stage, stages)}"
             faults.append(document.fault(("results", index, "stage"), reason))
     if faults:
@@ -144,7 +144,7 @@ def check_theories(analysis: Analysis) -> None:
             if trial.theory:
                 read_files(analysis, [folder / name for name in trial.theory], name=str(place[1]))
         except InvalidInput as error:
-            document = document or read_document(Path(analysis.source).read_bytes(), analysis.source)
+            document = document or read_document(local_bytes(Path(analysis.source)), analysis.source)
             faults.append(document.fault((*place, "theory"), error.message.replace("\n", "; ")))
     if faults:
         raise InvalidAnalysis.of(faults)

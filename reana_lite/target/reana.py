@@ -13,7 +13,7 @@ from typing import Any
 from reana_lite.analysis import Declared, Document, read_document
 from reana_lite.analysis.description import REMOTE
 from reana_lite.analysis.parameter import near
-from reana_lite.catalogue import Sources, fetcher, toplevel_uri
+from reana_lite.catalogue import Sources, fetcher, local_bytes, toplevel_uri
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
 from reana_lite.job import INIT_ROOT
 from reana_lite.serial import Serial, read_serial
@@ -37,7 +37,7 @@ def resolve_reana(path: Path, sources: Sources, options: TargetOptions) -> Prepa
     """The run that a reana.yaml describes, with -p over its parameters."""
     if options.example or options.data_options or (options.workflow_options and _type(path) != "serial"):
         raise InvalidInput("a reana.yaml has its own options (inputs.options); only -p applies to it", field="options")
-    document = read_document(path.read_bytes(), str(path))
+    document = read_document(local_bytes(path), str(path))
     faults = list(_faults(document))
     if faults:
         raise InvalidAnalysis.of(faults)
@@ -94,7 +94,7 @@ def _serial(document: Document, folder: Path, sources: Sources, options: TargetO
         file = folder / workflow["file"]
         if not file.is_file():
             raise InvalidAnalysis.of([document.fault(("workflow", "file"), f"{workflow['file']!r} does not exist")])
-        origin, place = read_document(file.read_bytes(), str(file)), ()
+        origin, place = read_document(local_bytes(file), str(file)), ()
         specification = origin.value
     declared = {**_parameters(inputs, folder), **init_data(_files(options), {})}
     given = {**options.parameters, **yaml_values(assigned(options.assignments))}
@@ -214,7 +214,7 @@ def _below(folder: Path, toplevel: str, file: str) -> str:
 
 
 def _type(path: Path) -> str:
-    value = read_document(path.read_bytes(), str(path)).value
+    value = read_document(local_bytes(path), str(path)).value
     workflow = value.get("workflow") if isinstance(value, dict) else None
     return str(workflow.get("type")) if isinstance(workflow, dict) else ""
 

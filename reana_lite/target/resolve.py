@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reana_lite.analysis import read_document
-from reana_lite.catalogue import Catalogue, EntryKind, Sources
+from reana_lite.catalogue import Catalogue, EntryKind, Sources, local_bytes
 from reana_lite.catalogue.entries import ANALYSIS_FILE
 from reana_lite.config import Settings
 from reana_lite.errors import InvalidAnalysis, InvalidInput, NotFound
@@ -79,10 +79,7 @@ def kind_of(path: Path) -> TargetKind:
         ANALYSIS_FILE: TargetKind.ANALYSIS, "recast.yml": TargetKind.RECAST,
         "reana.yaml": TargetKind.REANA, "reana.yml": TargetKind.REANA,
     }.get(path.name)  # fmt: skip
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
+    content = local_bytes(path)
     try:
         value = read_document(content, str(path)).value
     except InvalidAnalysis:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,54 @@ class Recast:
         out, err = process.communicate(timeout=300)
         assert process.returncode == code, f"{args}: exit {process.returncode}\n{out}\n{err}"
         return json.loads(out)
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, code: int, *words: str) -> None:
+        """It ended with that code and a few plain words on standard error that hold those, and did nothing else."""
+        assert self.code == code, self
+        assert not self.out, self.out
+        assert "Traceback" not in self.err
+        assert "internal error" not in self.err
+        assert 0 < len(self.err) < 2000, self.err
+        for word in words:
+            assert word in self.err, f"{word!r} is not in {self.err!r}"
+
+
+@pytest.fixture
+def call(recast: Recast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """`recast` in this process, on the same installation: quick, for what ends at once."""
+    from reana_lite.cli import main
+
+    for name in [name for name in os.environ if name.startswith("RECAST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RECAST_HOME", str(recast.home))
+    monkeypatch.chdir(recast.folder)
+
+    def called(*args: str) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(arg) for arg in args])
+        said = capsys.readouterr()
+        return Said(int(ended.value.code or 0), said.out, said.err)
+
+    return called
+
+
+def within(limit_s: float, condition: Callable[[], Any], what: str = "") -> Any:
+    """Wait until a condition of the outer world holds, and give its value."""
+    deadline = time.monotonic() + limit_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, what or condition
+        time.sleep(0.02)
+    return value
 
 
 @pytest.fixture
