@@ -362,7 +362,7 @@ class Engine:
             self._commands.append(command)
 
     def _inputs(self, node: Node, job: JobSpec) -> tuple[Input, ...]:
-        """The folders a job reads: ancestors and init trees whose folders occur in its texts."""
+        """The folders a job reads, by path: ancestors and init trees whose folders occur in its texts."""
         texts = job.texts()
         inputs = [
             Input(other.folders.own, other.key, other.attempt, other.digest)
@@ -373,8 +373,8 @@ class Engine:
         trees = {tree.folder: tree for tree in named.items.values()}
         for place in named.parents.values():
             trees.update((tree.folder, tree) for tree in place.everything())
-        inputs.extend(trees[folder] for folder in sorted(trees))
-        return tuple(inputs)
+        inputs.extend(trees.values())
+        return tuple(sorted(inputs, key=lambda tree: tree.folder))
 
 
 def _questions(asked: Iterable[Asked]) -> tuple[Question, ...]:
