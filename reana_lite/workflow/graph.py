@@ -236,13 +236,15 @@ class Graph:
             assert (node.state is NodeState.FAILED) == bool(node.failure), f"failure of {path}"
 
     def inputs_named(self, node: Node, texts: tuple[str, ...]) -> list[Node]:
-        """The ancestors of a node whose folders occur in the texts, in order of creation."""
+        """Whose folders occur in the texts: ancestors of the node, and others that have finished by now (a stage that only
+        waits for another has no edge to it). In order of creation."""
         named = self.folders.named(texts)
         direct = {parent.number for parent in node.parents}
         found = {
             other.number: other
             for other in named.items.values()
-            if other.number in direct or (other is not node and _descends(node, other))
+            if other.number in direct
+            or (other is not node and (other.state is NodeState.FINISHED or _descends(node, other)))
         }
         if named.parents:
             for other in _ancestors(node):
