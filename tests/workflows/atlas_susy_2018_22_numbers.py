@@ -216,7 +216,9 @@ def selection() -> dict[str, Any]:
             "preselected": found["cutflow"]["common"][1][2] > 0,
         }
     planar = s.aplanarity(np.array([[100.0, 80.0, 60.0]]), np.zeros((1, 3)), np.array([[0.0, 2.0, 4.0]]))
-    round_ = s.aplanarity(np.array([[1.0, 1.0, 1e-3]]), np.array([[0.0, 0.0, np.arcsinh(1e3)]]), np.array([[0, pi / 2, 0]]))
+    round_ = s.aplanarity(
+        np.array([[1.0, 1.0, 1e-3]]), np.array([[0.0, 0.0, np.arcsinh(1e3)]]), np.array([[0, pi / 2, 0]])
+    )
     return {"events": answer, "planar": float(planar[0]), "round": float(round_[0])}
 
 

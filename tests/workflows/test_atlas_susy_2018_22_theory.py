@@ -24,7 +24,11 @@ LINE_4 = "     2.50E-01    3     1000022   4    -4\n"
 
 def step(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(CODE / program), *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, str(CODE / program), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -71,10 +75,16 @@ def folder_of(path: Path, name: str) -> Path:
         (GLUINO.replace(LINE_4, LINE_4 * 2), r"add up to 1.2500, not 1"),
         (GLUINO.replace("BLOCK MODSEL", "     4  no symmetry breaking\nBLOCK MODSEL"), "SPINFO 4"),
         (GLUINO + GLUINO[GLUINO.index("DECAY   1000021") :], "second DECAY table of 1000021"),
-        (GLUINO.replace("   1000021   2.0E+03", "   1000021   2.0E+03\n   1000021   1.9E+03"), "second mass of 1000021"),
+        (
+            GLUINO.replace("   1000021   2.0E+03", "   1000021   2.0E+03\n   1000021   1.9E+03"),
+            "second mass of 1000021",
+        ),
         (GLUINO.replace("1000021   2.0E+03", "1000021   9.0E+03"), "neither a gluino nor a squark below 9 TeV"),
         (GLUINO.replace("3     1000022   4    -4", "3     1000024   4    -4"), r"1000024\) occurs|heavier than itself"),
-        (GLUINO.replace("1000022   0.0E+00   # ~chi_10", "1000022   2.5E+03"), "100% of the decays .* heavier than itself"),
+        (
+            GLUINO.replace("1000022   0.0E+00   # ~chi_10", "1000022   2.5E+03"),
+            "100% of the decays .* heavier than itself",
+        ),
         ("", "no MASS block"),
         ("MASS\n 1 2\n", "before the first BLOCK"),
     ],
@@ -97,7 +107,8 @@ def test_theories_that_would_give_a_wrong_verdict_are_refused(tmp_path: Path, co
         "\ufeff" + GLUINO,
         GLUINO.replace("BLOCK", "block").replace("DECAY ", "Decay "),
         GLUINO.replace("# ~g", "# another comment"),
-        GLUINO[: GLUINO.index("DECAY   1000022")] + GLUINO[GLUINO.index("DECAY   1000021") :]
+        GLUINO[: GLUINO.index("DECAY   1000022")]
+        + GLUINO[GLUINO.index("DECAY   1000021") :]
         + "DECAY   1000022   0.0E+00\n",
         GLUINO + "XSECTION 1.30E+04 2212 2212 2 1000021 1000021\n 0 2 0 1 1 0 1.5E-03 prog 1.0\n",
         "\n".join(line for line in GLUINO.splitlines() if "1.0E+05" not in line) + "\n",
@@ -177,7 +188,9 @@ def test_cross_sections_are_those_of_the_tables(tmp_path: Path) -> None:
 
 
 def test_between_points_of_a_table_the_logarithm_is_interpolated(tmp_path: Path) -> None:
-    between = process(cross_sections(tmp_path, GLUINO.replace("1000021   2.0E+03", "1000021   2.025E+03")), "gluino-gluino")
+    between = process(
+        cross_sections(tmp_path, GLUINO.replace("1000021   2.0E+03", "1000021   2.025E+03")), "gluino-gluino"
+    )
     # NNLL-fast has 0.000885 pb at 2025 GeV, between 0.00101 (2000) and 0.000776 (2050).
     assert between["xsec_pb"] == pytest.approx(8.85e-4, rel=5e-3)
     assert between["xsec_pb"] == pytest.approx((1.01e-3 * 7.76e-4) ** 0.5, rel=1e-6)

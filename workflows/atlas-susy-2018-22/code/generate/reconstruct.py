@@ -103,8 +103,9 @@ class Block:
         """Write the block; equal blocks give equal bytes."""
         arrays = {name: np.concatenate(parts) for name, parts in sorted(self.parts.items())}
         about = {
-            "process": self.process, "index": self.index, "seed": self.seed, "n_events": self.n_events, "version": self.version,
-            "sigma_lo_pb": self.sigma_lo_pb, "sigma_lo_error_pb": self.sigma_lo_error_pb,
+            "process": self.process, "index": self.index, "seed": self.seed, "n_events": self.n_events,
+            "version": self.version, "sigma_lo_pb": self.sigma_lo_pb,
+            "sigma_lo_error_pb": self.sigma_lo_error_pb,
         }  # fmt: skip
         with path.open("wb") as stream:
             np.savez(stream, about=np.array(json.dumps(about, sort_keys=True)), **arrays)

@@ -37,7 +37,9 @@ def read_counts(path: Path) -> tuple[float, list[Counts], list[Counts]]:
 
 
 def _counts(name: str, rows: dict[str, dict[str, float]]) -> Counts:
-    columns = (np.array([row[key] for row in rows.values()], dtype=float) for key in ("observed", "background", "error"))
+    columns = (
+        np.array([row[key] for row in rows.values()], dtype=float) for key in ("observed", "background", "error")
+    )
     return Counts(name, tuple(rows), *columns)
 
 
@@ -62,7 +64,9 @@ def workspace(counts: Counts, model: Model) -> dict[str, Any]:
         samples = [{"name": "background", "data": [b], "modifiers": [background]}]
         modifiers: list[dict[str, Any]] = [{"name": "mu", "type": "normfactor", "data": None}]
         if model.delta:
-            modifiers.append({"name": "signal", "type": "normsys", "data": {"hi": 1 + model.delta, "lo": 1 - model.delta}})
+            modifiers.append(
+                {"name": "signal", "type": "normsys", "data": {"hi": 1 + model.delta, "lo": 1 - model.delta}}
+            )
         if s > 0:
             error = s / float(np.sqrt(model.tau[i]))
             modifiers.append({"name": f"mc_{region}", "type": "shapesys", "data": [error]})

@@ -43,7 +43,10 @@ class Signal:
 
     def upper(self, region: str) -> float:
         """Upper bound of the efficiency at 95 %: bounds of the processes weighted by cross-section."""
-        return sum(x * self.yields[p]["regions"][region]["efficiency_upper"] for p, x in self.xsec_pb.items()) / self.total_pb
+        return (
+            sum(x * self.yields[p]["regions"][region]["efficiency_upper"] for p, x in self.xsec_pb.items())
+            / self.total_pb
+        )
 
     def n_passed(self, region: str) -> int:
         """Generated events that passed."""
@@ -74,7 +77,9 @@ class Limits:
         model = model_of(counts, signal, error, self.delta)
         negative = [r for r, s in zip(counts.regions, signal, strict=True) if s < 0]
         if negative:
-            self.warnings.append(f"{counts.name}: weights add up to less than 0 in {', '.join(negative)}; taken as no signal")
+            self.warnings.append(
+                f"{counts.name}: weights add up to less than 0 in {', '.join(negative)}; taken as no signal"
+            )
         if not (model.signal > 0).any():
             return base | self._empty("no-signal")
         try:
@@ -87,10 +92,8 @@ class Limits:
             self.warnings.append(f"{counts.name}: no limit: {problem}")
             return base | self._empty("failed")
         self.fits[counts.name] = fits
-        if kind == "multi-bin":
-            relative = monte_carlo_error(fits, limit.mu_observed, error)
-        else:
-            relative = float(error[0] / signal[0])
+        several = kind == "multi-bin"
+        relative = monte_carlo_error(fits, limit.mu_observed, error) if several else float(error[0] / signal[0])
         return base | self._filled(limit, fits, relative)
 
     def _needs_toys(self, counts: Counts) -> bool:
@@ -135,7 +138,11 @@ def _check_finite(limit: Limit) -> None:
 
 
 def judge(
-    rows: list[dict[str, Any]], limits: Limits, processes: dict[str, Any], counts: list[Counts], background: dict[str, Any],
+    rows: list[dict[str, Any]],
+    limits: Limits,
+    processes: dict[str, Any],
+    counts: list[Counts],
+    background: dict[str, Any],
     n_events: int,
 ) -> dict[str, Any]:
     """`best`, the verdict, the verdict at +- 1 sigma of the cross-section, advice."""
@@ -176,7 +183,9 @@ def _without_limit(signal: Signal, background: dict[str, Any], n_events: int) ->
         for region, entry in background["s95"].items()
     ]
     verdict = "not-excluded" if max(allowed) < 1 else "undetermined"
-    advice = [f"no event passes in the multi-bin regions; {9 * n_events:,} more events lower the bound on the efficiency ten times"]
+    advice = [
+        f"no event passes in the multi-bin regions; {9 * n_events:,} more events lower the bound on the efficiency ten times"
+    ]
     return {"best": None, "verdict": verdict, "verdict_xsec_up": None, "verdict_xsec_down": None, "advice": advice}
 
 
@@ -228,7 +237,8 @@ def main() -> None:
     if not 0 <= delta < 1:
         parser.error("the signal systematic is a fraction, at least 0 and below 1")
     yields, facts, background = (
-        json.loads(path.read_text(encoding="utf-8")) for path in (options.yields, options.crosssection, options.background)
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (options.yields, options.crosssection, options.background)
     )
     lumi_ifb, multi, single = read_counts(options.counts)
     processes = facts["processes"]
@@ -243,7 +253,9 @@ def main() -> None:
     for counts in multi:
         model: Model = model_of(counts, *signal.of(counts), delta)
         document = workspace(counts, model)
-        (options.likelihoods / f"{counts.name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
+        (options.likelihoods / f"{counts.name}.json").write_text(
+            json.dumps(document, indent=1) + "\n", encoding="ascii"
+        )
         if counts.name == answer["best"]:
             hold_against_pyhf(limits, next(row for row in rows if row["name"] == counts.name), document)
     answer |= {

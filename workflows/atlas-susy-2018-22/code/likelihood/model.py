@@ -237,7 +237,9 @@ def _lowest(model: Model) -> float:
 
 
 def _take(data: Data, which: np.ndarray) -> Data:
-    return data if len(which) == len(data.n) else Data(data.n[which], data.eta[which], data.beta[which], data.tau[which])
+    return (
+        data if len(which) == len(data.n) else Data(data.n[which], data.eta[which], data.beta[which], data.tau[which])
+    )
 
 
 def _narrow(model: Model, which: np.ndarray) -> Model:

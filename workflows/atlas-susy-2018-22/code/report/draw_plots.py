@@ -7,19 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("pdf")
-import matplotlib.pyplot as plt  # noqa: E402 - the backend comes first
-import mplhep  # noqa: E402
-import numpy as np  # noqa: E402
+import matplotlib.pyplot as plt
+import mplhep
+import numpy as np
 
 RED, GREEN, YELLOW, GREY = "#bd1f01", "#56b34a", "#f5d33f", "#94a4a2"
 
 
 def heading(axes: Any, document: dict[str, Any]) -> None:
     """What the figure is made of, above the axes."""
-    axes.set_title(f"ATLAS-SUSY-2018-22, re-run ({document['lumi_ifb']:g} fb$^{{-1}}$, 13 TeV)", loc="left", fontsize=13)
+    axes.set_title(
+        f"ATLAS-SUSY-2018-22, re-run ({document['lumi_ifb']:g} fb$^{{-1}}$, 13 TeV)", loc="left", fontsize=13
+    )
     axes.set_title(str(document["verdict"]), loc="right", fontsize=13)
 
 
@@ -44,7 +43,8 @@ def draw_panel(top: Any, bottom: Any, rows: list[dict[str, Any]]) -> None:
     """One group of regions: yields above, pull of the observation below."""
     x = np.arange(len(rows))
     observed, background, error, signal = (
-        np.array([row[key] for row in rows], dtype=float) for key in ("observed", "background", "background_error", "signal")
+        np.array([row[key] for row in rows], dtype=float)
+        for key in ("observed", "background", "background_error", "signal")
     )
     top.bar(x, background, width=1, color=GREY, alpha=0.6, label="background")
     top.bar(x, 2 * error, bottom=background - error, width=1, fill=False, hatch="////", edgecolor="0.4", linewidth=0)
@@ -71,10 +71,13 @@ def draw_limits(document: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 7))
     for y, row in enumerate(reversed(rows)):
         band = row["mu_limit_expected"]
-        axes.barh(y, band[4] - band[0], left=band[0], height=0.7, color=YELLOW, label=r"expected $\pm 2\sigma$" if y == 0 else None)
-        axes.barh(y, band[3] - band[1], left=band[1], height=0.7, color=GREEN, label=r"expected $\pm 1\sigma$" if y == 0 else None)
-        axes.plot([band[2]] * 2, [y - 0.35, y + 0.35], "k--", linewidth=1.2, label="expected" if y == 0 else None)
-        axes.plot(row["mu_limit_observed"], y, "ko", markersize=6, label="observed" if y == 0 else None)
+        labels = (
+            (r"expected $\pm 2\sigma$", r"expected $\pm 1\sigma$", "expected", "observed") if y == 0 else (None,) * 4
+        )
+        axes.barh(y, band[4] - band[0], left=band[0], height=0.7, color=YELLOW, label=labels[0])
+        axes.barh(y, band[3] - band[1], left=band[1], height=0.7, color=GREEN, label=labels[1])
+        axes.plot([band[2]] * 2, [y - 0.35, y + 0.35], "k--", linewidth=1.2, label=labels[2])
+        axes.plot(row["mu_limit_observed"], y, "ko", markersize=6, label=labels[3])
     names = [row["name"] + (" (decides)" if row["name"] == document["best"] else "") for row in reversed(rows)]
     axes.set_yticks(range(len(rows)), names, fontsize=11)
     axes.tick_params(axis="y", which="minor", left=False, right=False)
@@ -126,6 +129,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
     document = json.loads(options.result.read_text(encoding="utf-8"))
+    plt.switch_backend("pdf")
     plt.style.use(mplhep.style.ATLAS)
     plt.rcParams.update({"font.size": 13, "axes.labelsize": 14, "xtick.labelsize": 11, "ytick.labelsize": 12})
     draw_regions(document, options.regions)

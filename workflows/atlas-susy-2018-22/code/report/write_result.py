@@ -26,7 +26,9 @@ def load(path: Path) -> dict[str, Any]:
 
 def processes(limits: dict[str, Any], yields: dict[str, Any]) -> list[dict[str, Any]]:
     """The `processes` of the result document."""
-    return [{"name": name, **facts, "n_events": yields[name]["n_events"]} for name, facts in limits["processes"].items()]
+    return [
+        {"name": name, **facts, "n_events": yields[name]["n_events"]} for name, facts in limits["processes"].items()
+    ]
 
 
 def cutflow(limits: dict[str, Any], yields: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def add(a: Counts, b: Counts) -> Counts:
 def efficiency(passed: Counts, everything: Counts) -> dict[str, float | int]:
     """Efficiency with error; passed and failed events are independent."""
     n, w, w2 = passed
-    n_all, w_all, w2_all = everything
+    _, w_all, w2_all = everything
     value = w / w_all
     variance = ((1 - value) ** 2 * w2 + value**2 * max(w2_all - w2, 0.0)) / w_all**2
     effective = w_all**2 / w2_all

@@ -75,9 +75,7 @@ def reconstruct(block: Any, facts: dict[str, Any], *, process: str, index: int) 
     dphi = np.where(pt > 0, delta_phi(phi, np.arctan2(met_y, met_x)[:, None]), np.inf)
     with np.errstate(divide="ignore", invalid="ignore"):
         met_sqrtht = np.where(ht > 0, met / np.sqrt(ht), 0.0)
-    return Events(
-        pt, eta, dphi, (pt > 0).sum(axis=1), n_leptons, met, met + ht, met_sqrtht, aplanarity(pt, eta, phi)
-    )
+    return Events(pt, eta, dphi, (pt > 0).sum(axis=1), n_leptons, met, met + ht, met_sqrtht, aplanarity(pt, eta, phi))
 
 
 def remove_overlap(
@@ -107,9 +105,7 @@ def lepton(block: Any, name: str, objects: dict[str, Any]) -> np.ndarray:
 
 def distance(particles: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> np.ndarray:
     """Delta R of every lepton from every jet: (events, leptons, jets)."""
-    return np.hypot(
-        particles[1][:, :, None] - eta[:, None, :], delta_phi(particles[2][:, :, None], phi[:, None, :])
-    )
+    return np.hypot(particles[1][:, :, None] - eta[:, None, :], delta_phi(particles[2][:, :, None], phi[:, None, :]))
 
 
 def aplanarity(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> np.ndarray:

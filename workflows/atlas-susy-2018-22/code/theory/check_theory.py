@@ -46,9 +46,7 @@ def from_slha(theory: Path, folder: Path) -> dict[str, object]:
     (folder / "generator.slha").write_text(generator_file(spectrum, sample), encoding="ascii")
     return {
         "source": "slha",
-        "processes": [
-            {"name": name, "states": list(states), "available": None} for name, states in sample.processes
-        ],
+        "processes": [{"name": name, "states": list(states), "available": None} for name, states in sample.processes],
         "invisible": list(sample.invisible),
     }
 

@@ -35,7 +35,9 @@ def interpolate(table: dict[int, list[float]], mass: float) -> tuple[float, floa
     """Cross-section and error in pb at a mass in GeV: linear in ln(cross-section); refused outside the table."""
     masses = sorted(table)
     if not masses[0] <= mass <= masses[-1]:
-        refuse(f"mass {mass:g} GeV is outside of the cross-section table ({masses[0]} to {masses[-1]} GeV); give xsec_pb")
+        refuse(
+            f"mass {mass:g} GeV is outside of the cross-section table ({masses[0]} to {masses[-1]} GeV); give xsec_pb"
+        )
     if mass in table:
         return table[int(mass)][0], table[int(mass)][1]
     low = max(m for m in masses if m < mass)
@@ -78,8 +80,9 @@ def from_xsection(spectrum: slha.Spectrum, name: str, states: tuple[int, ...]) -
     total = sum(value for _, value in best.values())
     if total <= 0:
         return None
-    order = min(order for order, _ in best.values())
-    return entry(total, None, ORDERS.get(order[0], f"QCD order {order[0]}"), f"XSECTION of the SLHA file ({len(best)} entries)")
+    order = min(order for order, _ in best.values())[0]
+    source = f"XSECTION of the SLHA file ({len(best)} final states)"
+    return entry(total, None, ORDERS.get(order, f"QCD order {order}"), source)
 
 
 def belongs(name: str, final: tuple[int, ...]) -> bool:
@@ -102,7 +105,9 @@ def describe_slha(theory: Path, tables: Path, *, use_tables: bool) -> dict[str, 
             warnings.append(f"{name}: the XSECTION block names no error: no verdict at +-1 sigma of the cross-section")
     unchecked = [name for name, _ in sample.processes if name not in ("gluino-gluino", "squark-antisquark")]
     if unchecked:
-        warnings.append(f"{', '.join(unchecked)}: not checked against published numbers, as direct gluinos and squarks were")
+        warnings.append(
+            f"{', '.join(unchecked)}: not checked against published numbers, as direct gluinos and squarks were"
+        )
     if any(name == "strong" for name, _ in sample.processes):
         warnings.append("the error of a lowest-order cross-section is not known (it may be 50 % and more)")
     return {"processes": processes, "validity": reasons, "warnings": warnings, "masses": _masses(spectrum, sample)}
@@ -135,7 +140,9 @@ def describe_file(theory: Path, sample: dict[str, Any]) -> dict[str, Any]:
     if lsp is None:
         reasons.append("no invisible new particle in the events; the search was not checked for such theories")
     elif not parents:
-        reasons.append("the events do not say what was produced, so the mass difference to the invisible one is unknown")
+        reasons.append(
+            "the events do not say what was produced, so the mass difference to the invisible one is unknown"
+        )
     elif min(parents) - lsp < 500:
         reasons.append(
             f"mass difference {min(parents) - lsp:.0f} GeV is below 500 GeV; without matched matrix elements the "
@@ -145,7 +152,8 @@ def describe_file(theory: Path, sample: dict[str, Any]) -> dict[str, Any]:
         reasons.append("something else than gluinos and squarks is produced; the search was checked for these only")
     for pdg, table in spectrum.decays.items() if spectrum else ():
         if pdg in masses and 0 < table.width_gev < HBAR_C_GEV_MM:
-            reasons.append(f"{name_of(pdg)} flies c tau = {HBAR_C_GEV_MM / table.width_gev:.3g} mm; its decay is taken as prompt")
+            length = HBAR_C_GEV_MM / table.width_gev
+            reasons.append(f"{name_of(pdg)} flies c tau = {length:.3g} mm; its decay is taken as prompt")
     found = entry(value if value and value > 0 else None, error, "as in the file", where)
     name = sample["processes"][0]["name"]
     known = {"parent_gev": min(parents, default=None), "parent": None, "lsp_gev": lsp}
@@ -181,7 +189,8 @@ def use_given(answer: dict[str, Any], value: str, error: str) -> None:
     """Put the user's value in place of all others."""
     names = list(answer["processes"])
     if len(names) > 1:
-        refuse(f"xsec_pb was given, but the theory opens {len(names)} processes ({', '.join(names)}); one value cannot be shared")
+        which = ", ".join(names)
+        refuse(f"xsec_pb was given, but the theory opens {len(names)} processes ({which}); one value cannot be shared")
     known = error not in ("None", "null", "")
     answer["processes"][names[0]] = entry(float(value), float(error) if known else None, "user", "parameter xsec_pb")
     answer["warnings"] = [w for w in answer["warnings"] if "XSECTION" not in w and "lowest-order" not in w]

@@ -106,10 +106,7 @@ class _Event:
             return
         self.particles += 1
         pdg, energy, status = int(tokens[2 + shift]), float(tokens[6 + shift]) * unit, int(tokens[8 + shift])
-        if self.version == 2:
-            beam = tokens[1] in self.beam_codes
-        else:
-            beam = status == 4
+        beam = tokens[1] in self.beam_codes if self.version == 2 else status == 4
         if beam:
             if pdg != 2212 or abs(energy - BEAM_GEV) > 1:
                 refuse(

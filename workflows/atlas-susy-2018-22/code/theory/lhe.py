@@ -43,9 +43,11 @@ def lines_of(path: str | Path) -> Iterator[str]:
     with Path(path).open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path, "rt", encoding="utf-8", errors="replace") if packed else Path(path).open(
-            encoding="utf-8", errors="replace"
-        ) as stream:
+        with (
+            gzip.open(path, "rt", encoding="utf-8", errors="replace")
+            if packed
+            else Path(path).open(encoding="utf-8", errors="replace") as stream
+        ):
             yield from stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         refuse(f"the compressed file is broken or cut off ({error})")
@@ -107,11 +109,12 @@ def _read_init(header: Header, init: list[tuple[int, list[str]]]) -> None:
             line=at,
         )
     variance = 0.0
-    for at, row in init[1 : 1 + int(number(first[9], line=at))]:
+    processes = int(number(first[9], line=at))
+    for row_at, row in init[1 : 1 + processes]:
         if len(row) < 2:
-            refuse("a process line of <init> needs a cross-section and its error in pb", line=at)
-        header.xsec_pb += number(row[0], line=at)
-        variance += number(row[1], line=at) ** 2
+            refuse("a process line of <init> needs a cross-section and its error in pb", line=row_at)
+        header.xsec_pb += number(row[0], line=row_at)
+        variance += number(row[1], line=row_at) ** 2
     header.xsec_error_pb = variance**0.5
 
 

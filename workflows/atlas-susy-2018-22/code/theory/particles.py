@@ -45,6 +45,9 @@ def name_of(pdg: int) -> str:
 def is_new(pdg: int) -> bool:
     """True for particles beyond the Standard Model (with one Higgs boson)."""
     code = abs(pdg)
-    return code in SUPERSYMMETRIC or code in (35, 36, 37, 45, 46) or (code > 1000000 and code < 10000000) or (
-        40 < code < 81 or 6 < code < 9 or 16 < code < 19 or 25 < code < 38
+    return (
+        code in SUPERSYMMETRIC
+        or code in (35, 36, 37, 45, 46)
+        or (code > 1000000 and code < 10000000)
+        or (40 < code < 81 or 6 < code < 9 or 16 < code < 19 or 25 < code < 38)
     )

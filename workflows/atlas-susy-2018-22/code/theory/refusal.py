@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+(\.0*)?)?")
@@ -37,11 +38,11 @@ def integer(text: str, *, line: int = 0) -> int:
     return int(text)
 
 
-def guarded(main: object) -> NoReturn:
+def guarded(main: Callable[[], None]) -> NoReturn:
     """Run `main()`; a refusal ends the step with one line on standard error."""
     try:
-        main()  # type: ignore[operator]
+        main()
     except Refused as refusal:
-        print(f"theory refused: {refusal}", file=sys.stderr)
+        sys.stderr.write(f"theory refused: {refusal}\n")
         sys.exit(3)
     sys.exit(0)

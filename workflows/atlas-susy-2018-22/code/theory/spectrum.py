@@ -107,7 +107,11 @@ def _check_stable(spectrum: Spectrum, pdg: int, table: Table | None) -> None:
         if mass_of(spectrum, pdg) is None and pdg not in spectrum.masses_gev:
             refuse(f"{name_of(pdg)} is produced in decays but has no mass in the MASS block")
         return
-    why = "has no DECAY table" if table is None else f"has width {table.width_gev:g} GeV and {len(table.channels)} channels"
+    why = (
+        "has no DECAY table"
+        if table is None
+        else f"has width {table.width_gev:g} GeV and {len(table.channels)} channels"
+    )
     refuse(f"{name_of(pdg)} is produced, is charged or coloured (or unknown) and {why}: it would be taken as stable")
 
 
@@ -138,7 +142,7 @@ def closed_fraction(spectrum: Spectrum, pdg: int, table: Table) -> float:
 
 def generator_file(spectrum: Spectrum, sample: Sample) -> str:
     """Canonical SLHA with what the events depend on and nothing else: equal physics gives equal text."""
-    known = {pdg: ABSENT_GEV for pdg in WRITTEN}
+    known = dict.fromkeys(WRITTEN, ABSENT_GEV)
     for pdg in {*sample.reached, *(p for _, states in sample.processes for p in states)}:
         mass = spectrum.masses_gev.get(pdg)
         if mass is not None:
@@ -151,9 +155,8 @@ def generator_file(spectrum: Spectrum, sample: Sample) -> str:
     lines += [f" {pdg} {mass:.8E}" for pdg, mass in sorted(known.items())]
     for name, size in MIXINGS.items():
         entries = spectrum.mixings.get(name)
-        if entries is None and name in INSTEAD and INSTEAD[name] not in spectrum.mixings:
-            entries = {(i, i): 1.0 for i in range(1, size + 1)}
-        elif entries is None and name in ("UMIX", "VMIX"):
+        needed = name in ("UMIX", "VMIX") or (name in INSTEAD and INSTEAD[name] not in spectrum.mixings)
+        if entries is None and needed:
             entries = {(i, i): 1.0 for i in range(1, size + 1)}
         if entries:
             lines.append(f"BLOCK {name}")
@@ -178,7 +181,9 @@ def validity(spectrum: Spectrum, sample: Sample) -> tuple[list[str], list[str]]:
     lsp = min((abs(spectrum.masses_gev.get(p, 0.0)) for p in sample.invisible), default=None)
     for name, states in sample.processes:
         if name == "strong":
-            reasons.append("gluino and squarks are both light: cross-section at lowest order, one sample for all channels")
+            reasons.append(
+                "gluino and squarks are both light: cross-section at lowest order, one sample for all channels"
+            )
         if lsp is None:
             reasons.append(f"{name}: no invisible new particle; the search was not checked for such theories")
             continue
