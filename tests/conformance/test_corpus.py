@@ -63,6 +63,6 @@ def test_deviations_have_reasons_and_cases() -> None:
     known = {folder.name for folder in case_folders()}
     own = {folder.name for folder in (HERE / "cases").iterdir()}
     if (SHARED / "conformance" / "public").is_dir():
-        assert DEVIATIONS.keys() <= known
+        assert known >= DEVIATIONS.keys()
     assert own & DEVIATIONS.keys()
     assert all(len(reason.split()) >= 5 for reason in DEVIATIONS.values())
