@@ -178,9 +178,10 @@ def _odd_selection(draw: st.DrawFn, scope: Scope, needs: set[str]) -> Any:
     needs.update({one.query, two.query})
     keys = sorted(one.outputs) or ["nothing"]
     key = draw(st.sampled_from(keys))
+    first, second = one.query, two.query
     queries = [
-        f"{one.query}|{two.query}", f"{one.query},{two.query}", f"{one.query}..*", "*", f"`this`.{one.query}", f"{one.query}[9]",
-        f"{one.query}[-1:]", f"{one.query}[*].init", f"{one.query}[*].*", f"({one.query}[0])|({two.query}[1])", "nothere",
+        f"{first}|{second}", f"{first},{second}", f"{first}..*", "*", f"`this`.{first}", f"{first}[9]", f"{first}[-1:]",
+        f"{first}[*].init", f"{first}[*].*", f"({first}[0])|({second}[1])", "nothere",
     ]  # fmt: skip
     outputs = [key, "", "$", f"{key}[0:2]", f"{key}[-1]", "*", f"{key}.*", f"{key},{keys[-1]}", "k", "o.p", f"$.{key}"]
     chosen: dict[str, Any] = {"stages": draw(st.sampled_from(queries)), "output": draw(st.sampled_from(outputs))}
