@@ -88,10 +88,11 @@ def judge(
         if pdg in reached or not (is_new(pdg) or pdg in spectrum.quantum_numbers or pdg in HIGGSES):
             continue
         table = spectrum.decays.get(pdg)
-        if table is None and pdg in STANDARD:
+        stable = table is None or table.width_gev == 0 or not table.channels
+        if stable and pdg in STANDARD:
             continue
         reached.append(pdg)
-        if table is None or table.width_gev == 0 or not table.channels:
+        if table is None or stable:
             _check_stable(spectrum, pdg, table)
             invisible.add(pdg)
         else:
