@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from functools import cache
@@ -37,8 +38,11 @@ def missing_container_engine() -> str:
     """Why cases with containers cannot be run here; "" if they can."""
     if shutil.which("podman") is None:
         return "no podman"
-    image = subprocess.run(["podman", "image", "exists", "localhost/debian:bookworm"], capture_output=True, check=False)
-    return "" if image.returncode == 0 else "no image localhost/debian:bookworm"
+    flags = shlex.split(os.environ.get("RECAST_TEST_CONTAINER_FLAGS", ""))
+    command = ["podman", "run", "--rm", "--pull=never", *flags, "localhost/debian:bookworm", "true"]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    last = tried.stderr.strip().splitlines()[-1:] or ["no reason given"]
+    return f"podman cannot run localhost/debian:bookworm: {last[0]}" if tried.returncode else ""
 
 
 def as_parameter(folder: Path) -> Any:
