@@ -70,13 +70,12 @@ def from_xsection(spectrum: slha.Spectrum, name: str, states: tuple[int, ...]) -
     """The sum of the XSECTION entries that belong to a process, each at its highest order; None without any."""
     best: dict[tuple[int, ...], tuple[tuple[int, int], float]] = {}
     for x in spectrum.xsections:
-        final = tuple(x["final"])  # type: ignore[arg-type]
-        if abs(float(x["sqrts_gev"]) - SQRTS_GEV) > 1 or x["beams"] != [2212, 2212] or len(final) != 2:  # type: ignore[arg-type]
+        if abs(x.sqrts_gev - SQRTS_GEV) > 1 or x.beams != (2212, 2212) or len(x.final) != 2:
             continue
-        if not all(abs(p) in states for p in final) or not belongs(name, final):
+        if not all(abs(p) in states for p in x.final) or not belongs(name, x.final):
             continue
-        if final not in best or x["order"] > best[final][0]:  # type: ignore[operator]
-            best[final] = (x["order"], float(x["xsec_pb"]))  # type: ignore[assignment,arg-type]
+        if x.final not in best or x.order > best[x.final][0]:
+            best[x.final] = (x.order, x.xsec_pb)
     total = sum(value for _, value in best.values())
     if total <= 0:
         return None
@@ -121,6 +120,7 @@ def _masses(spectrum: slha.Spectrum, sample: Sample) -> dict[str, Any]:
 
 def describe_file(theory: Path, sample: dict[str, Any]) -> dict[str, Any]:
     """Cross-section of a file of events, and what its particles say about validity."""
+    value: float | None
     if sample["source"] == "lhe":
         header = lhe.read_header(lhe.lines_of(theory))
         value, error, where = header.xsec_pb, header.xsec_error_pb, "<init> of the LHE file"

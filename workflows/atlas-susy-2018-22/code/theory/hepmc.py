@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from particles import NEUTRAL, is_new, name_of
-from refusal import number, refuse
+from refusal import integer, number, refuse
 
 BEAM_GEV = 6500.0
 
@@ -26,7 +26,8 @@ class Scan:
 
 def cut_into_blocks(lines: Iterator[str], folder: Path, *, process: str, block_size: int) -> Scan:
     """Write <process>-<block>.hepmc with `block_size` events each; an event that is not whole is refused."""
-    scan, header, event = Scan(), [], _Event()
+    scan, event = Scan(), _Event()
+    header: list[str] = []
     out: TextIO | None = None
     version, footer, unit = 0, "", 1.0
     for at, line in enumerate(lines, 1):
@@ -90,7 +91,7 @@ class _Event:
             self.vertices += 1
             if self.version == 2:
                 tokens = line.split()
-                self.to_come += int(tokens[7]) + int(tokens[8])
+                self.to_come += sum(integer(token) for token in tokens[7:9])
         elif key == "C ":
             self._cross_section(line.split()[1:3], scan)
         elif key == "A " and " GenCrossSection " in line:
@@ -105,7 +106,8 @@ class _Event:
         if len(tokens) < 9 + shift:
             return
         self.particles += 1
-        pdg, energy, status = int(tokens[2 + shift]), float(tokens[6 + shift]) * unit, int(tokens[8 + shift])
+        pdg, status = integer(tokens[2 + shift]), integer(tokens[8 + shift])
+        energy = number(tokens[6 + shift]) * unit
         beam = tokens[1] in self.beam_codes if self.version == 2 else status == 4
         if beam:
             if pdg != 2212 or abs(energy - BEAM_GEV) > 1:
@@ -115,7 +117,7 @@ class _Event:
                 )
             self.beams += 1
         if is_new(pdg):
-            scan.masses_gev.setdefault(abs(pdg), abs(float(tokens[7 + shift])) * unit)
+            scan.masses_gev.setdefault(abs(pdg), abs(number(tokens[7 + shift])) * unit)
             if status == 1:
                 scan.stable.add(abs(pdg))
 

@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from particles import NEUTRAL, is_new, name_of
-from refusal import number, refuse
+from refusal import integer, number, refuse
 
 BEAM_GEV = 6500.0
 
@@ -120,7 +121,8 @@ def _read_init(header: Header, init: list[tuple[int, list[str]]]) -> None:
 
 def cut_into_blocks(lines: Iterator[str], folder: Path, *, process: str, block_size: int) -> Scan:
     """Write <process>-<block>.lhe with `block_size` events each; refuses files whose last event is not complete."""
-    scan, out = Scan(), None
+    scan = Scan()
+    out: TextIO | None = None
     event: list[str] | None = None
     ended = False
     for line in lines:
@@ -130,9 +132,9 @@ def cut_into_blocks(lines: Iterator[str], folder: Path, *, process: str, block_s
         elif low.startswith("</event"):
             if event is None:
                 refuse(f"</event> without <event> after {scan.n_events} events")
-            if scan.n_events % block_size == 0:
+            if out is None or scan.n_events % block_size == 0:
                 out = _next_block(out, folder / f"{process}-{scan.n_events // block_size}.lhe")
-            out.write("<event>\n" + _event(event, scan) + "</event>\n")  # type: ignore[union-attr]
+            out.write("<event>\n" + _event(event, scan) + "</event>\n")
             event = None
         elif low.startswith("</leshouchesevents"):
             ended = True
@@ -151,10 +153,10 @@ def cut_into_blocks(lines: Iterator[str], folder: Path, *, process: str, block_s
     return scan
 
 
-def _next_block(out: object, path: Path) -> object:
+def _next_block(out: TextIO | None, path: Path) -> TextIO:
     if out is not None:
-        out.write("</LesHouchesEvents>\n")  # type: ignore[attr-defined]
-        out.close()  # type: ignore[attr-defined]
+        out.write("</LesHouchesEvents>\n")
+        out.close()
     stream = path.open("w", encoding="ascii")
     stream.write(
         '<LesHouchesEvents version="1.0">\n<init>\n'
@@ -177,7 +179,7 @@ def _event(rows: list[str], scan: Scan) -> str:
     scan.n_events += 1
     scan.sum_weights += weight
     for row in particles:
-        pdg, status = int(row[0]), int(row[1])
+        pdg, status = integer(row[0]), integer(row[1])
         for token in row[6:11]:
             number(token)
         if is_new(pdg):
@@ -185,8 +187,8 @@ def _event(rows: list[str], scan: Scan) -> str:
             scan.masses_gev.setdefault(code, abs(number(row[10])))
             if status == 1:
                 scan.stable.add(code)
-            mother = int(row[2])
-            if mother > 0 and int(particles[mother - 1][1]) == -1:
+            mother = integer(row[2])
+            if 0 < mother <= count and integer(particles[mother - 1][1]) == -1:
                 scan.produced.add(code)
     scale, alpha_qed, alpha_qcd = (f"{number(token):.8E}" for token in head[3:6])
     text = f" {count} 1 {weight:.10E} {scale} {alpha_qed} {alpha_qcd}\n"
