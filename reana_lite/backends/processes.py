@@ -23,6 +23,9 @@ JOB_VARIABLE = "RECAST_JOB"
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+_EMPTY_LOOKS = 5
+"""How often an environment must be seen empty to be believed so."""
+
 _EXEC_S = 2.0
 """How long a process may be in the middle of an exec (seconds)."""
 
@@ -86,14 +89,17 @@ def children(main_thread: int) -> list[int]:
 def environment(pid: int) -> bytes:
     """The environment a process began with (NUL between entries, one at the front); b"" if it cannot be read.
 
-    In the middle of an exec the kernel shows neither environment nor arguments: then this waits for what comes.
+    In the middle of an exec the kernel shows neither environment nor arguments, and a file opened before it shows
+    nothing after it: so an empty environment is believed only when seen several times.
     """
     deadline = time.monotonic() + _EXEC_S
+    empty = 0
     try:
         while True:
             with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
                 content = stream.read()
-            if content or not _in_exec(pid) or time.monotonic() > deadline:
+            empty += not _in_exec(pid) if not content else 0
+            if content or empty >= _EMPTY_LOOKS or time.monotonic() > deadline:
                 return b"\0" + content + b"\0"
             time.sleep(0.001)
     except OSError:
