@@ -255,3 +255,17 @@ def test_a_half_written_exit_record_counts_as_none(tmp_path: Path) -> None:
         assert c.outcome.cause is Cause.LOST
     finally:
         backend.close()
+
+
+def test_a_process_is_known_by_its_marker_all_through_its_execs() -> None:
+    looks = 0
+    for _ in range(150):
+        line = "exec sh -c 'exec sh -c \"exec sh -c true\"'"
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", line], {"RECAST_JOB": "x/1", "PATH": os.environ["PATH"]})
+        while processes.is_alive(pid, ""):
+            looks += 1
+            if not processes.carries(pid, "RECAST_JOB", "x/1"):
+                # An ending process has lost its memory, and its program with it, before it is a zombie.
+                assert not Path(f"/proc/{pid}/exe").exists() or not processes.is_alive(pid, "")
+        os.waitpid(pid, 0)
+    assert looks > 150
