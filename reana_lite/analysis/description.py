@@ -16,6 +16,7 @@ from reana_lite.analysis.document import Document
 from reana_lite.analysis.expectation import Expectation
 from reana_lite.analysis.parameter import Parameter, bind, check, near
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
+from reana_lite.theory.condition import Expression
 
 RESERVED = ("theory", "theory_format", "theory_files", "init")
 """Init parameters that every analysis gets (see target.py); no parameter or file of an analysis may be called so."""
@@ -105,6 +106,17 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanTemplate:
+    """How the axes of a scan become a theory: a theory file with placeholders. `physical`: which points exist ("": all)."""
+
+    name: str
+    template: str
+    axes: tuple[Parameter, ...]
+    physical: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Analysis:
     """A preserved search. Paths are relative to the folder of analysis.yml; `source` names that file."""
 
@@ -124,6 +136,7 @@ class Analysis:
     environments: tuple[Software, ...] = ()
     theory: TheoryNeed | None = None
     parameters: tuple[Parameter, ...] = ()
+    scans: tuple[ScanTemplate, ...] = ()
     results: tuple[Declared, ...] = ()
     examples: Mapping[str, Example] = field(default_factory=dict)
     tests: tuple[Test, ...] = ()
@@ -237,6 +250,16 @@ def _build(document: Document) -> Analysis:
         parameters=tuple(
             Parameter(name, one, required=name in required) for name, one in declared["properties"].items()
         ),
+        scans=tuple(
+            ScanTemplate(
+                name,
+                one["template"],
+                tuple(Parameter(axis, schema, required="default" not in schema) for axis, schema in one["axes"].items()),
+                one.get("physical", ""),
+                one.get("description", ""),
+            )
+            for name, one in value.get("scans", {}).items()
+        ),
         results=tuple(Declared(**one) for one in value.get("results", ())),
         examples={
             name: Example(_names(one.get("theory")), one.get("parameters", {}), one.get("description", ""))
@@ -271,6 +294,8 @@ def _paths(analysis: Analysis) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield ("environments", index, "requirements"), software.requirements
         if software.containerfile:
             yield ("environments", index, "containerfile"), software.containerfile
+    for scan in analysis.scans:
+        yield ("scans", scan.name, "template"), scan.template
     for name, example in analysis.examples.items():
         for path in example.theory:
             yield ("examples", name, "theory"), path
@@ -287,6 +312,7 @@ def _rules(document: Document, analysis: Analysis) -> Iterator[Fault]:
             yield document.fault(place, f"{path!r} leads out of the analysis's folder; paths are relative to it")
     yield from _names_apart(document, analysis)
     yield from _parameters(document, analysis)
+    yield from _scans(document, analysis)
     yield from _twice(document, ("results",), [result.name for result in analysis.results])
     yield from _twice(document, ("tests",), [test.name for test in analysis.tests])
     yield from _twice(document, ("environments",), [software.image for software in analysis.environments])
@@ -308,9 +334,28 @@ def _names_apart(document: Document, analysis: Analysis) -> Iterator[Fault]:
             taken.setdefault(name, what)
 
 
-def _parameters(document: Document, analysis: Analysis) -> Iterator[Fault]:
-    from jsonschema import Draft202012Validator, SchemaError
+def _scans(document: Document, analysis: Analysis) -> Iterator[Fault]:
+    """Axes are schemas with names of their own; conditions can be read and are about axes."""
+    parameters = {parameter.name for parameter in analysis.parameters}
+    for scan in analysis.scans:
+        place = ("scans", scan.name)
+        if analysis.theory is None:
+            yield document.fault(place, "the analysis declares no `theory` and cannot take one")
+        yield from _schemas(document, (*place, "axes"), scan.axes)
+        known = {axis.name for axis in scan.axes}
+        for name in sorted(known & parameters):
+            yield document.fault((*place, "axes", name), f"{name!r} is also a parameter; choose another name")
+        if scan.physical:
+            try:
+                unknown = sorted(Expression.of(scan.physical).names - known)
+            except InvalidInput as error:
+                yield document.fault((*place, "physical"), error.message)
+            else:
+                for name in unknown:
+                    yield document.fault((*place, "physical"), f"no axis {name!r}{near(name, known)}")
 
+
+def _parameters(document: Document, analysis: Analysis) -> Iterator[Fault]:
     place = ("parameters", "properties")
     known = {parameter.name for parameter in analysis.parameters}
     for name in document.value.get("parameters", {}).get("required", ()):
@@ -318,7 +363,14 @@ def _parameters(document: Document, analysis: Analysis) -> Iterator[Fault]:
             yield document.fault(
                 ("parameters", "required"), f"{name!r} is required but not declared{near(name, known)}"
             )
-    for parameter in analysis.parameters:
+    yield from _schemas(document, place, analysis.parameters)
+
+
+def _schemas(document: Document, place: tuple[str, ...], parameters: Sequence[Parameter]) -> Iterator[Fault]:
+    """Schemas that are none, and defaults that they refuse."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    for parameter in parameters:
         here = (*place, parameter.name)
         if "$ref" in json.dumps(parameter.schema):
             yield document.fault(here, "references ($ref) are not possible in parameters; write it out")
