@@ -16,6 +16,7 @@ from reana_lite.engine import Engine
 from reana_lite.event import (
     Event,
     FinishRun,
+    JobFailed,
     JobFinished,
     Look,
     Looked,
@@ -25,9 +26,10 @@ from reana_lite.event import (
     from_row,
     to_row,
 )
-from reana_lite.job import RUN_ROOT, Input
+from reana_lite.job import RUN_ROOT, Input, JobOutcome
 from reana_lite.serial import SerialEngine
 from reana_lite.storage.base import Storage
+from reana_lite.workflow.pattern import glob
 from reana_lite.workspace import Workspace
 
 
@@ -43,7 +45,8 @@ class NodeRow:
 
 @dataclass(slots=True)
 class Drive:
-    """See the module. `salt`, `stand_ins`, `strict` are the run's own options (RunStarted.options)."""
+    """See the module. `salt`, `stand_ins`, `strict` are the run's own options (RunStarted.options); with `strict` a
+    step must make the files it publishes. `bound`: where this run has an input by now, if not where the engine thinks."""
 
     run: str
     epoch: int
@@ -61,6 +64,9 @@ class Drive:
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
+    strict: bool = False
+    bound: dict[tuple[str, str, int], Input] = field(default_factory=dict)
+    rebound: list[list[Any]] = field(default_factory=list)
     workspace: Workspace = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,7 +103,45 @@ class Drive:
         self.nodes[submit.node] = NodeRow(key, attempt, "finished", reused_from)
         self.workspace.place(Input(submit.job.folder, key, attempt, digest))
         answers = self.workspace.answer(submit.questions)
-        self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from))
+        self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from, self._moved()))
+
+    def failed_job(self, submit: SubmitJob, key: str, attempt: int, *, outcome: JobOutcome) -> None:
+        """A node's job has failed for good."""
+        self.waiting.pop(submit.node, None)
+        self.nodes[submit.node] = NodeRow(key, attempt, "failed")
+        cause = str(outcome.cause or outcome.state)
+        event = JobFailed(submit.node, key, attempt, cause, outcome.message, outcome.digest, moved=self._moved())
+        self.take(event)
+
+    def missing_outputs(self, submit: SubmitJob, key: str, attempt: int) -> list[str]:
+        """What the node is known to publish from its own folder and has not made, as paths in the workspace."""
+        if not self.strict or isinstance(self.engine, SerialEngine):
+            return []
+        promised = self.engine.promised(submit.node)
+        if not promised:
+            return []
+        made = Workspace(self.storage)
+        made.place(Input(submit.job.folder, key, attempt, ""))
+        return [path[len(RUN_ROOT) + 1 :] for path in promised if not (made.exists(path) or glob(path, made))]
+
+    def rebind(self, tree: Input, place: Input) -> None:
+        """From now on this run has an input elsewhere, or the same place holds something else."""
+        self._rebind([tree.folder, tree.key, tree.attempt, place.key, place.attempt, place.digest])
+        self.rebound.append([tree.folder, tree.key, tree.attempt, place.key, place.attempt, place.digest])
+
+    def _rebind(self, row: Sequence[Any]) -> None:
+        folder, key, attempt, new_key, new_attempt, digest = row
+        place = Input(folder, new_key, new_attempt, digest)
+        for origin, known in self.bound.items():
+            if (known.folder, known.key, known.attempt) == (folder, key, attempt):
+                self.bound[origin] = place
+        self.bound[folder, key, attempt] = place
+        self.workspace.replace(folder, (key, attempt), (new_key, new_attempt))
+
+    def _moved(self) -> list[list[Any]]:
+        """What was bound anew since the last event that says so."""
+        moved, self.rebound = self.rebound, []
+        return moved
 
     def folders(self) -> Iterator[tuple[str, str, int]]:
         """(virtual folder, key, attempt) of every finished node; of a serial run only the newest, which is all of it."""
@@ -106,7 +150,9 @@ class Drive:
                 yield RUN_ROOT, self.engine.tree.key, self.engine.tree.attempt
             return
         for node, (key, attempt) in self.places.items():
-            yield self.engine.folder(node), key, attempt
+            folder = self.engine.folder(node)
+            place = self.bound.get((folder, key, attempt))
+            yield (folder, key, attempt) if place is None else (folder, place.key, place.attempt)
 
     def _show(self, event: Event) -> None:
         """Keep the workspace in step with what an event says about files."""
@@ -116,11 +162,15 @@ class Drive:
             for tree in event.init.trees:
                 self.workspace.place(tree)
             self.salt = str(event.options.get("salt", ""))
+            self.strict = bool(event.options.get("strict", False))
             self.stand_ins = {image: StandIn(image, lock) for image, lock in event.options.get("stand_ins", {}).items()}
         elif isinstance(event, JobFinished):
             folder = self.engine.folder(event.node)
             self.places[event.node] = (event.key, event.attempt)
             self.workspace.place(Input(folder, event.key, event.attempt, event.digest))
+        if isinstance(event, JobFinished | JobFailed):
+            for row in event.moved:
+                self._rebind(row)
 
     def _obey(self, commands: Sequence[object]) -> list[Event]:
         """Do what needs no backend; keep the rest. Gives the events that follow at once."""

@@ -10,7 +10,7 @@ true: no result is known before its node has run), `max_nodes` (default 200000).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reana_lite.errors import Conflict, InvalidWorkflow
@@ -184,6 +184,12 @@ class Engine:
         if own is None:
             raise KeyError(node)
         return own
+
+    def promised(self, node: str) -> list[str]:
+        """The paths below its own folder that a node is known to publish before it has run."""
+        found = self.graph.nodes[node]
+        own = found.folders.own
+        return [] if own is None or not found.known else sorted(set(_below(found.result, own + "/")))
 
     def outputs(self, stage: str) -> list[Json]:
         """The known results of the nodes of a stage in order; `stage` is a name, or a path into sub-workflows."""
@@ -375,6 +381,19 @@ class Engine:
             trees.update((tree.folder, tree) for tree in place.everything())
         inputs.extend(trees.values())
         return tuple(sorted(inputs, key=lambda tree: tree.folder))
+
+
+def _below(value: Json, prefix: str) -> Iterator[str]:
+    """The texts in a value that begin so."""
+    if isinstance(value, str):
+        if value.startswith(prefix):
+            yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _below(inner, prefix)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _below(inner, prefix)
 
 
 def _questions(asked: Iterable[Asked]) -> tuple[Question, ...]:

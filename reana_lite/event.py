@@ -95,7 +95,11 @@ class JobStarted:
 
 @dataclass(frozen=True, slots=True)
 class JobFinished:
-    """The job of `node` succeeded. `digest`: of its outputs; `reused_from`: the run that computed it, or ""."""
+    """The job of `node` succeeded. `digest`: of its outputs; `reused_from`: the run that computed it, or "".
+
+    `moved`: inputs that this run has elsewhere from now on, or that hold something else: [folder, key, attempt, key now,
+    attempt now, digest now]. The engine does not care.
+    """
 
     node: str
     key: str
@@ -103,6 +107,7 @@ class JobFinished:
     digest: str
     answers: Answers = field(default_factory=dict)
     reused_from: str = ""
+    moved: list[list[Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ class JobFailed:
     message: str = ""
     digest: str = ""
     answers: Answers = field(default_factory=dict)
+    moved: list[list[Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

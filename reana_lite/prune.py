@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reana_lite.database import Database
+from reana_lite.inputs import owner_of
 from reana_lite.storage.base import Storage
 
 
@@ -26,9 +27,10 @@ def prune(
     """Remove outputs made before that moment (UTC seconds) and places without a record; gives what went."""
     named = database.places_of_runs(unfinished_only=not keep_runs)
     recent = {(job.key, job.attempt) for job in database.kept_jobs() if job.ended_at >= before}
+    kept_runs = database.runs_by_id(unfinished_only=not keep_runs)
     gone: list[Pruned] = []
     for key, attempt in list(storage.places()):
-        if attempt == 0 or (key, attempt) in named or (key, attempt) in recent:
+        if attempt == 0 or owner_of(key) in kept_runs or (key, attempt) in named or (key, attempt) in recent:
             continue
         if not dry_run and not database.forget_job(key, attempt):
             continue

@@ -14,7 +14,7 @@ from reana_lite.database import Database
 from reana_lite.engine import ENGINE_VERSION
 from reana_lite.event import RunStarted, to_row
 from reana_lite.storage.base import Storage
-from reana_lite.target import Prepared
+from reana_lite.target import Prepared, TargetKind
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
@@ -46,6 +46,8 @@ def submit(
     options = {**prepared.options, "engine": prepared.engine}
     if not (reuse and prepared.reuse):
         options["salt"] = run
+    if prepared.kind is TargetKind.ANALYSIS:
+        options["strict"] = True  # Yadage itself takes no offence at a published file that is not there
     started = RunStarted(prepared.workflow, init, ENGINE_VERSION, options)
     theory = prepared.theory
     request = {

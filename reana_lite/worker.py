@@ -14,8 +14,8 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 
 from reana_lite.backends.base import Backend, Report, Say, Task
 from reana_lite.database import Database, Transaction
@@ -23,7 +23,8 @@ from reana_lite.drive import Drive, NodeRow
 from reana_lite.errors import Conflict, ReanaLiteError
 from reana_lite.event import JobFailed, JobStarted, RunState, StopRequested, SubmitJob
 from reana_lite.harvest import harvest
-from reana_lite.job import Cause, Environment, EnvironmentKind, JobOutcome, JobState, job_key
+from reana_lite.inputs import Inputs, bound
+from reana_lite.job import Cause, Environment, EnvironmentKind, Input, JobOutcome, JobState, job_key
 from reana_lite.storage.base import Storage
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Active:
     begun: bool
     tries: int = 1
     started: bool = False
+    run: str = ""
 
 
 @dataclass(slots=True)
@@ -61,10 +63,11 @@ class Turn:
     """What one turn has to write and then to tell the backend."""
 
     started: list[tuple[str, int]] = field(default_factory=list)
-    tasks: list[Task] = field(default_factory=list)
     stops: list[tuple[str, int]] = field(default_factory=list)
     ended: list[tuple[str, int, JobOutcome]] = field(default_factory=list)
     spoiled: list[tuple[str, int]] = field(default_factory=list)
+    begun: list[tuple[str, int, Drive, SubmitJob]] = field(default_factory=list)
+    copies: list[tuple[Drive, Input]] = field(default_factory=list)
 
 
 class Worker:
@@ -94,9 +97,11 @@ class Worker:
         self._digests: dict[tuple[str, str], str] = {}
         self._preparing: dict[tuple[str, str], Future[str]] = {}
         self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy")
         self._warned: set[tuple[str, str]] = set()
         self._polled_at = 0.0
         self._ended: list[Report] = []
+        self._inputs = Inputs(database, storage)
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
@@ -128,8 +133,11 @@ class Worker:
                 transaction.spoil_job(key, attempt)
             self._admit(transaction, turn, changed)
             self._release(turn)
+            turn.copies = self._inputs.to_copy(transaction, [(d, s, attempt) for _, attempt, d, s in turn.begun])
+            self._inputs.write(transaction)
             self._write(transaction, changed)
-        self.backend.submit(turn.tasks)
+        self._copy(turn.copies)
+        self.backend.submit([self._task(*begun) for begun in turn.begun])
         for key, attempt in turn.stops:
             self.backend.stop(key, attempt)
         for drive in changed.values():
@@ -138,6 +146,14 @@ class Worker:
                 del self.drives[drive.run]
                 self._harvest(drive)
             self.watch(drive)
+
+    def _copy(self, copies: Sequence[tuple[Drive, Input]]) -> None:
+        """Copy inputs aside (see inputs.py), with a sign of life now and then: they may be large."""
+        for drive, tree in copies:
+            copying = self._copier.submit(self._inputs.copy, drive, tree)
+            while not wait([copying], timeout=LEASE_S / 4).done:
+                self.database.renew(self.name, lease_s=LEASE_S)
+            copying.result()
 
     def _wait(self) -> list[Report]:
         """What the backend reports. While it has far more to do than it can do at once, a turn takes many reports."""
@@ -167,6 +183,7 @@ class Worker:
         """Stop what runs here and give up the runs, so that another worker may take them at once."""
         self.backend.close()
         self._builder.shutdown(wait=False, cancel_futures=True)
+        self._copier.shutdown(wait=False, cancel_futures=True)
         self.database.release(self.name)
 
     # -- runs ----------------------------------------------------------------------------------------------------
@@ -223,38 +240,49 @@ class Worker:
                         drive.take(JobStarted(submit.node, report.key, report.attempt))
                         changed[drive.run] = drive
                 continue
-            turn.ended.append((report.key, report.attempt, report.outcome))
+            outcome = self._judged(report.key, report.attempt, report.outcome, active if mine else None)
+            turn.ended.append((report.key, report.attempt, outcome))
             if mine:
-                self._deliver(report.key, report.attempt, report.outcome, self._active.pop(report.key), turn, changed)
+                self._deliver(report.key, report.attempt, outcome, self._active.pop(report.key), turn, changed)
+
+    def _judged(self, key: str, attempt: int, outcome: JobOutcome, active: Active | None) -> JobOutcome:
+        """The outcome, failed if a run that is strict misses an output; nobody reuses it then."""
+        if active is None or outcome.state is not JobState.FINISHED:
+            return outcome
+        for drive, submit in active.nodes:
+            missing = drive.missing_outputs(submit, key, attempt)
+            if missing:
+                names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+                text = f"it ended well but did not write what it is to publish: {names}"
+                details = {**outcome.details, "missing_outputs": missing[:100]}
+                return replace(
+                    outcome, state=JobState.FAILED, cause=Cause.EXIT, message=text, details=details, reusable=False
+                )
+        return outcome
 
     def _deliver(
         self, key: str, attempt: int, outcome: JobOutcome, active: Active, turn: Turn, changed: dict[str, Drive]
     ) -> None:
-        """Tell every node that waits for it how an attempt ended; a lost one goes back to the queue."""
+        """Tell every node that waits for it how an attempt ended; a lost one goes back to the queue.
+
+        So does a node of another run than the one whose inputs the job has changed: its own are to be changed.
+        """
         lost = outcome.cause is Cause.LOST and active.tries < LOST_LIMIT
         again = lost or outcome.state is JobState.STOPPED  # stopped by another's withdrawal: these still want it
         for drive, submit in active.nodes:
             changed[drive.run] = drive
-            if again:
+            mine = active.begun and drive.run == active.run
+            if mine:
+                turn.spoiled += self._inputs.ended(drive, submit, outcome)
+            if again or (not mine and outcome.details.get("changed_inputs")):
                 drive.queue.appendleft(submit)
                 drive.waiting.pop(submit.node, None)
                 if lost:
                     drive.lost[submit.node] = active.tries
-            elif outcome.state is JobState.FINISHED:
-                self._spoil(submit, outcome, turn)
+            elif outcome.state is JobState.FINISHED or (outcome.details.get("missing_outputs") and not drive.strict):
                 drive.finished_job(submit, key, attempt, digest=outcome.digest, reused_from="")
             else:
-                drive.waiting.pop(submit.node, None)
-                drive.nodes[submit.node] = NodeRow(key, attempt, str(outcome.state))
-                cause = str(outcome.cause or outcome.state)
-                drive.take(JobFailed(submit.node, key, attempt, cause, outcome.message, outcome.digest))
-
-    def _spoil(self, submit: SubmitJob, outcome: JobOutcome, turn: Turn) -> None:
-        """A step has written into its inputs: this run sees that, and nobody reuses them any more."""
-        folders = set(outcome.details.get("changed_inputs", ()))
-        for tree in submit.inputs:
-            if tree.folder in folders:
-                turn.spoiled.append((tree.key, tree.attempt))
+                drive.failed_job(submit, key, attempt, outcome=outcome)
 
     # -- beginnings of jobs --------------------------------------------------------------------------------------
 
@@ -268,23 +296,26 @@ class Worker:
             claims = transaction.claim_jobs([(key, drive.run) for key, drive, _ in batch], self.name, self.backend.name)
             for (key, drive, submit), claim in zip(batch, claims, strict=True):
                 changed[drive.run] = drive
-                if claim.outcome is not None and self._is_whole(key, claim.attempt, claim.outcome.digest):
+                whole = claim.outcome is not None and self._is_whole(key, claim.attempt, claim.outcome.digest)
+                missing = drive.missing_outputs(submit, key, claim.attempt) if whole else []
+                if claim.outcome is not None and whole and not missing:
                     reused_from = "" if claim.first_run == drive.run else claim.first_run
                     drive.finished_job(submit, key, claim.attempt, digest=claim.outcome.digest, reused_from=reused_from)
                     continue
                 if claim.outcome is not None:
-                    self.say(f"kept outputs of {submit.node} are damaged: computing them again")
+                    what = "lack what it is to publish" if missing else "are damaged"
+                    self.say(f"kept outputs of {submit.node} {what}: computing them again")
                     transaction.forget_job(key, claim.attempt)
                     drive.queue.appendleft(submit)
                     continue
                 tries = drive.lost.pop(submit.node, 0) + 1
-                active = Active(claim.attempt, [(drive, submit)], claim.begun, tries)
+                active = Active(claim.attempt, [(drive, submit)], claim.begun, tries, run=drive.run)
                 self._active[key] = active
                 drive.waiting[submit.node] = submit
                 drive.nodes[submit.node] = NodeRow(key, claim.attempt, "queued")
                 if claim.begun:
                     room -= 1
-                    turn.tasks.append(self._task(key, claim.attempt, drive, submit))
+                    turn.begun.append((key, claim.attempt, drive, submit))
 
     def _next_jobs(self, room: int, changed: dict[str, Drive]) -> list[tuple[str, Drive, SubmitJob]]:
         """Up to `room` jobs that nobody here is executing, one run after the other; the rest of their nodes just wait."""
@@ -301,7 +332,7 @@ class Worker:
                 if digest is None:
                     drives.remove(drive)
                     continue
-                key = job_key(submit.job, digest, submit.inputs, drive.salt)
+                key = job_key(submit.job, digest, bound(drive, submit), drive.salt)
                 if key in taken:
                     drive.queue.appendleft(submit)
                     drives.remove(drive)
@@ -324,7 +355,8 @@ class Worker:
     def _task(self, key: str, attempt: int, drive: Drive, submit: SubmitJob) -> Task:
         environment = submit.job.environment
         digest = self._digests[self._environment_name(drive, environment)]
-        return Task(key, attempt, submit.job, submit.inputs, digest, drive.stand_ins, label=f"{drive.run}{submit.node}")
+        label = f"{drive.run}{submit.node}"
+        return Task(key, attempt, submit.job, bound(drive, submit), digest, drive.stand_ins, label=label)
 
     def _is_whole(self, key: str, attempt: int, digest: str) -> bool:
         """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""

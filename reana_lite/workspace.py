@@ -95,9 +95,15 @@ class Workspace:
                 siblings[name] = None
                 path = parent
 
-    def refresh(self, key: str, attempt: int) -> None:
-        """Forget what a place held: somebody has written into it."""
-        self._listings.pop((key, attempt), None)
+    def replace(self, folder: str, old: tuple[str, int], new: tuple[str, int]) -> None:
+        """Let a folder show another place instead of one, and read again what it holds."""
+        places = self._places.setdefault(folder, [])
+        if new != old and new in places:
+            places.remove(new)
+        at = places.index(old) if old in places else len(places)
+        places[at : at + 1] = [new]
+        self._folder_of[new] = folder
+        self._listings.pop(new, None)
 
     def answer(self, questions: Iterable[Question]) -> Answers:
         """Answers to the engine's questions, as event.QuestionKind says."""

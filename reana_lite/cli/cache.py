@@ -28,6 +28,8 @@ class Age(click.ParamType[float]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The age in seconds; a click error names what is right."""
+        if isinstance(value, float):
+            return value
         text = str(value)
         try:
             seconds = float(text[:-1]) * _UNITS[text[-1:]]

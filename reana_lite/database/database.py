@@ -290,6 +290,14 @@ class Database:
                 places |= {(key, attempt) for _, key, attempt, _ in trees}
         return places
 
+    def runs_by_id(self, *, unfinished_only: bool = False) -> set[str]:
+        """The ids of all runs, or of those that are not over."""
+        statement = select(_runs.c.id)
+        if unfinished_only:
+            statement = statement.where(_runs.c.state.not_in(_OVER))
+        with self._reading() as connection:
+            return set(connection.execute(statement).scalars())
+
     def forget_job(self, key: str, attempt: int, *, damaged: bool = False) -> bool:
         """The outputs of this attempt are about to be removed; True if they may be.
 
@@ -334,6 +342,12 @@ class Database:
     def get_theory(self, digest: str) -> dict[str, Any] | None:
         """What is known of the theory with that digest, or None."""
         return self._document(select(tables.theories.c.document).where(tables.theories.c.digest == digest))
+
+    def harmless_templates(self) -> set[str]:
+        """Templates of steps that are known to leave their inputs alone (see inputs.py)."""
+        statement = select(tables.meta.c.name).where(tables.meta.c.name.like("harmless:%"))
+        with self._reading() as connection:
+            return {name.partition(":")[2] for name in connection.execute(statement).scalars()}
 
     def installation(self) -> str:
         """The id this database got when it was made."""

@@ -401,6 +401,21 @@ class Transaction:
         self.connection.execute(statements.SPOIL_JOB, which)
         self.connection.execute(statements.UNCOUNT_JOB, which)
 
+    def shared_places(self, places: Sequence[tuple[str, int]], *, besides: str) -> set[tuple[str, int]]:
+        """Those of these places that runs other than `besides` name."""
+        wanted = set(places)
+        found: set[tuple[str, int]] = set()
+        for some in _chunks(sorted({key for key, _ in wanted})):
+            statement = select(tables.nodes.c.key, tables.nodes.c.attempt).distinct()
+            others = statement.where(tables.nodes.c.key.in_(some), tables.nodes.c.run != besides)
+            found.update((row.key, row.attempt) for row in self.connection.execute(others))
+        return found & wanted
+
+    def note_harmless(self, templates: Sequence[str]) -> None:
+        """These templates of steps are known to leave their inputs alone."""
+        statement = statements.insert(tables.meta, self.connection.dialect.name).on_conflict_do_nothing()
+        self.connection.execute(statement, [{"name": f"harmless:{name}", "value": "1"} for name in templates])
+
     # -- other records -------------------------------------------------------------------------------------------
 
     def save_result(self, run: str, kind: str, document: Mapping[str, Any]) -> None:

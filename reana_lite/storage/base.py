@@ -52,6 +52,17 @@ class Storage(Protocol):
         """
         ...
 
+    def clone(self, key: str, attempt: int, to: str) -> str:
+        """Copy a complete place to attempt 1 of another key, in place of what is there; the digest of the copy.
+
+        Raises NotFound. The copy may be written into.
+        """
+        ...
+
+    def rescan(self, key: str, attempt: int) -> str:
+        """Write the manifest of a place anew, from what it holds now; its digest. Raises NotFound."""
+        ...
+
     def places(self) -> Iterator[tuple[str, int]]:
         """All places, complete or not, in no order."""
         ...

@@ -186,6 +186,26 @@ class LocalStorage:
             (destination / artifact.path).unlink(missing_ok=True)
             raise Unavailable(f"{artifact.path!r} of {key}/{attempt} is damaged in storage; it must be computed again")
 
+    def clone(self, key: str, attempt: int, to: str) -> str:
+        """Copy a complete place to attempt 1 of another key, as storage.base says."""
+        manifest = self._complete(key, attempt)
+        files = self.folder(key, attempt)
+        with told("copy outputs"), self._temporary() as temporary:
+            (temporary / "files").mkdir()
+            written = _copy(manifest, lambda a: files / a.path, temporary / "files")
+            complete(temporary, written)
+            place = self.place(to, 1)
+            self._discard(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary.rename(place)
+        return written.digest
+
+    def rescan(self, key: str, attempt: int) -> str:
+        """Write the manifest of a place anew, from what it holds now; what no manifest can hold is left out."""
+        manifest = scan(self.folder(key, attempt), odd={})
+        complete(self.place(key, attempt), manifest)
+        return manifest.digest
+
     def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
         """What the step has printed from byte `offset` on (a negative one counts from the end); b"" if nothing."""
         try:

@@ -221,8 +221,10 @@ def describe(ended: Ended, prepared: Prepared, folders: Folders, storage: LocalS
     for event in ended.events:
         if isinstance(event, RunStarted):
             trees += event.init.trees
-        elif isinstance(event, JobFinished | JobFailed) and event.digest:
-            trees.append(Input(engine.folder(event.node), event.key, event.attempt, event.digest))
+        elif isinstance(event, JobFinished | JobFailed):
+            if event.digest:
+                trees.append(Input(engine.folder(event.node), event.key, event.attempt, event.digest))
+            trees += [Input(folder, key, attempt, digest) for folder, _, _, key, attempt, digest in event.moved]
     real = [(str(storage.folder(tree.key, tree.attempt)), tokens.text(tree.folder)) for tree in trees]
     unbound = [(str(storage.place(tree.key, tree.attempt) / "view"), "") for tree in trees]
     content = Tokens([*real, *unbound, *pairs])

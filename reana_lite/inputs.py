@@ -1,0 +1,135 @@
+"""What steps do to their inputs, and how it is kept that nothing which another run reuses is ever changed.
+
+The language lets a step write into the folders it reads, and processes of this machine cannot be kept from it. The
+backend finds out afterwards; then the run itself must see what was written, and nobody may reuse it. But what another run
+shows must stay as it is, so it is copied aside *before* a step may touch it: each run gets a place of its own for such an
+input (at most one copy per run and input, sharing blocks where the file system can).
+
+Hardly any step does that, so copies are made only for steps that are not known yet: the first time that a step of a
+template (its texts without virtual paths and numbers) has ended well and left its inputs alone, the template is noted in
+the database, and from then on its jobs read shared places directly, under watch. The worker calls this; no job is
+started here. Where a backend stages its own copies of inputs, nothing is ever found to be changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from reana_lite.database import Database, Transaction
+from reana_lite.drive import Drive
+from reana_lite.errors import NotFound
+from reana_lite.event import SubmitJob
+from reana_lite.job import Cause, Input, JobOutcome, JobSpec, JobState
+from reana_lite.storage.base import Storage
+
+WATCHED_ENTRIES = 4_000
+"""Inputs with more entries than this are not watched by backends (settle.FINGERPRINT_ENTRIES): nothing follows of them."""
+
+_VIRTUAL = re.compile(r"/reana-lite/(?:run|init)[^\s'\";|&<>()]*")
+_NUMBER = re.compile(r"[0-9]+")
+
+
+def template(job: JobSpec) -> str:
+    """A name for all jobs that do the same: a digest of the texts without virtual paths and numbers."""
+    texts = [_NUMBER.sub("#", _VIRTUAL.sub("@", text)) for text in (*job.texts(), job.environment.image)]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:32]
+
+
+def own_key(run: str, tree: Input) -> str:
+    """The key of the place that is a run's own copy of an input (attempt 1)."""
+    return f"{run}-{tree.key}-{tree.attempt}"
+
+
+def owner_of(key: str) -> str:
+    """The run whose own copy a place is; "" for the outputs of jobs, which everybody may reuse."""
+    run, dash, _ = key.partition("-")
+    return run if dash else ""
+
+
+class Inputs:
+    """The inputs of the jobs of one worker. See the module."""
+
+    def __init__(self, database: Database, storage: Storage) -> None:
+        self.storage = storage
+        self._harmless = database.harmless_templates()
+        self._noted: list[str] = []
+
+    def to_copy(
+        self, transaction: Transaction, begun: Iterable[tuple[Drive, SubmitJob, int]]
+    ) -> list[tuple[Drive, Input]]:
+        """The inputs of jobs about to begin (with the number of their attempt) that are to be copied aside first."""
+        wanted: dict[str, tuple[Drive, dict[tuple[str, int], Input]]] = {}
+        for drive, submit, attempt in begun:
+            if not submit.inputs or template(submit.job) in self._harmless:
+                continue
+            for tree in bound(drive, submit):
+                if attempt > 1 and not owner_of(tree.key):
+                    self._look_again(drive, tree)  # an attempt that was lost may have changed it
+                if not owner_of(tree.key):
+                    wanted.setdefault(drive.run, (drive, {}))[1][tree.key, tree.attempt] = tree
+        found = []
+        for run, (drive, trees) in wanted.items():
+            shared = transaction.shared_places(list(trees), besides=run)
+            found += [(drive, tree) for place, tree in trees.items() if place[1] == 0 or place in shared]
+        return found
+
+    def copy(self, drive: Drive, tree: Input) -> None:
+        """Give a run a place of its own for an input. One that is gone stays as it is: the step will say so."""
+        key = own_key(drive.run, tree)
+        try:
+            digest = self.storage.clone(tree.key, tree.attempt, key)
+        except NotFound:
+            return
+        drive.rebind(tree, Input(tree.folder, key, 1, digest))
+
+    def ended(self, drive: Drive, submit: SubmitJob, outcome: JobOutcome) -> list[tuple[str, int]]:
+        """Take note of what a job of `drive` did to its inputs; gives places that nobody may reuse any more."""
+        if not submit.inputs:
+            return []
+        told = set(outcome.details.get("changed_inputs", ()))
+        name = template(submit.job)
+        untold = outcome.state is JobState.STOPPED or outcome.cause is Cause.LOST
+        if not told and not untold:
+            if outcome.state is JobState.FINISHED and name not in self._harmless and self._watched(submit.inputs):
+                self._harmless.add(name)
+                self._noted.append(name)
+            return []
+        if untold and name in self._harmless:
+            return []
+        self._harmless.discard(name)
+        spoiled = []
+        for tree in bound(drive, submit):
+            if (tree.folder in told or untold) and tree.attempt and self._look_again(drive, tree):
+                spoiled.append((tree.key, tree.attempt))
+        return [place for place in spoiled if not owner_of(place[0])]
+
+    def write(self, transaction: Transaction) -> None:
+        """Keep what was learned."""
+        if self._noted:
+            transaction.note_harmless(self._noted)
+            self._noted = []
+
+    def _look_again(self, drive: Drive, tree: Input) -> bool:
+        """Whether a place holds something else than is known of it; the run sees that from now on."""
+        try:
+            digest = self.storage.rescan(tree.key, tree.attempt)
+        except NotFound:
+            return False
+        if digest == tree.digest:
+            return False
+        drive.rebind(tree, Input(tree.folder, tree.key, tree.attempt, digest))
+        return True
+
+    def _watched(self, inputs: Sequence[Input]) -> bool:
+        manifests = (self.storage.manifest(tree.key, tree.attempt) for tree in inputs)
+        return all(found is not None and len(found.artifacts) <= WATCHED_ENTRIES for found in manifests)
+
+
+def bound(drive: Drive, submit: SubmitJob) -> tuple[Input, ...]:
+    """The inputs of a job where this run has them, with what they hold now."""
+    if not drive.bound:
+        return submit.inputs
+    return tuple(drive.bound.get((tree.folder, tree.key, tree.attempt), tree) for tree in submit.inputs)
