@@ -33,17 +33,24 @@ def resolve_analysis(path: Path, sources: Sources, options: TargetOptions) -> Pr
         raise InvalidInput(f"{given[0]!r}: options of bare workflows do not apply to an analysis", field="options")
     analysis = load_analysis(path)
     folder = Path(analysis.source).parent
-    scratch = Scratch(options.scratch)
     if options.checking:
         check_theories(analysis)
         options = _as_some_example(analysis, options)
     example = chosen_example(analysis, options.example)
-    values = analysis.bind({**example.parameters, **options.parameters}, texts=assigned(options.assignments))
     paths = [options.folder / Path(name).expanduser() for name in options.files]
     files = paths or [folder / name for name in example.theory]
     theory = None
     if files or not options.checking:
         theory = read_files(analysis, files, name=_theory_name(paths, options))
+    return with_theory(without_theory(analysis, sources, options), theory, files, Scratch(options.scratch))
+
+
+def without_theory(analysis: Analysis, sources: Sources, options: TargetOptions) -> Prepared:
+    """All of a run that does not depend on the theory: many theories share one."""
+    folder = Path(analysis.source).parent
+    scratch = Scratch(options.scratch)
+    example = chosen_example(analysis, options.example)
+    values = analysis.bind({**example.parameters, **options.parameters}, texts=assigned(options.assignments))
     workflow, warnings = load_checked_workflow(analysis, sources)
     brought: list[Brought] = []
     parameters: dict[str, Any] = dict(values)
@@ -51,7 +58,7 @@ def resolve_analysis(path: Path, sources: Sources, options: TargetOptions) -> Pr
         parameters[key] = _bring(brought, key, clean((folder / relative).resolve(), scratch))
     for key, download in analysis.data.items():
         parameters[key] = _bring(brought, key, renamed(obtain(download, sources), download.name, scratch))
-    parameters |= _theory_parameters(theory, files, brought, scratch)
+    ready = stand_ins(analysis, folder, options)
     return Prepared(
         kind=TargetKind.ANALYSIS,
         name=analysis.name,
@@ -61,15 +68,22 @@ def resolve_analysis(path: Path, sources: Sources, options: TargetOptions) -> Pr
         brought=tuple(brought),
         discover=False,
         relative=False,
-        stand_ins=(ready := stand_ins(analysis, folder, options)),
+        stand_ins=ready,
         options={"stand_ins": {image: one.lock for image, one in ready.items()}} if ready else {},
         values=values,
         results=analysis.results,
         analysis=analysis,
-        theory=theory,
         example=options.example,
-        warnings=(*warnings, *(theory.warnings if theory is not None else ())),
+        warnings=warnings,
     )
+
+
+def with_theory(prepared: Prepared, theory: Theory | None, files: list[Path], scratch: Scratch) -> Prepared:
+    """The run for one theory, read from these files (events are handed on as they are)."""
+    brought = list(prepared.brought)
+    parameters = {**prepared.parameters, **_theory_parameters(theory, files, brought, scratch)}
+    warnings = (*prepared.warnings, *(theory.warnings if theory is not None else ()))
+    return replace(prepared, theory=theory, parameters=parameters, brought=tuple(brought), warnings=warnings)
 
 
 def load_checked_workflow(analysis: Analysis, sources: Sources) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -179,10 +193,15 @@ def read_files(analysis: Analysis, paths: list[Path], *, name: str) -> Theory | 
                 streams.append((path.name, stack.enter_context(path.open("rb"))))
             except OSError as error:
                 raise InvalidInput(f"theory file {path} cannot be read: {error.strerror}", field="theory") from error
-        theory = read_theory(name, streams)
+        return accepted(analysis, read_theory(name, streams))
+
+
+def accepted(analysis: Analysis, theory: Theory) -> Theory:
+    """The theory, if its files are of formats that the analysis takes."""
+    need = analysis.theory
     for file in theory.files:
-        if need.formats and word(file) not in need.formats:
-            takes = ", ".join(need.formats)
+        if need is None or (need.formats and word(file) not in need.formats):
+            takes = ", ".join(need.formats) if need is not None else "no theory file"
             raise InvalidInput(
                 f"{file.name} is {word(file)}, which {analysis.name} does not take; it takes {takes}",
                 field="theory",
