@@ -88,12 +88,14 @@ with parsl.load(Config(executors=[ThreadPoolExecutor(max_threads=int(sys.argv[2]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One tool at one size: median wall seconds, and the largest resident set of the main process (bytes)."""
+    """One tool at one size: medians of wall seconds and of the CPU seconds of all its processes,
+    and the largest resident set of the main process (bytes)."""
 
     tool: str
     steps: int
     seconds: float
     spread: float
+    cpu_seconds: float
     memory_bytes: int
 
 
@@ -148,21 +150,22 @@ TOOLS: dict[str, Callable[[int, Path], tuple[list[str], dict[str, str]]]] = {
 }  # fmt: skip
 
 
-def measure(tool: str, steps: int) -> tuple[float, int]:
-    """(wall seconds, peak memory in bytes) of one whole process in an empty folder, on a disk."""
+def measure(tool: str, steps: int) -> tuple[float, float, int]:
+    """(wall seconds, CPU seconds, peak memory in bytes) of one whole process in an empty folder, on a disk."""
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{tool}-", dir=SCRATCH))
     try:
         command, variables = TOOLS[tool](steps, folder)
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         with (folder / "log.txt").open("wb") as log:
             begun = time.perf_counter()
-            process = subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=folder, env={**environment, **variables}, stdout=log, stderr=log)
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - begun
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             last = "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-15:])
             raise SystemExit(f"{tool} with {steps} steps ended with {process.returncode}:\n{last}")
-        return seconds, usage.ru_maxrss * 1024
+        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -182,8 +185,8 @@ def table(samples: list[Sample]) -> str:
     ours = {sample.steps: sample.seconds for sample in samples if sample.tool == "recast"}
     small = {sample.tool: sample for sample in sorted(samples, key=lambda s: -s.steps)}
     lines = [
-        "| steps | tool | seconds | spread | ms per step | time relative to recast | MB | kB per step |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| steps | tool | seconds | spread | CPU seconds | ms per step | time relative to recast | MB | kB per step |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for sample in samples:
         base = small[sample.tool]
@@ -192,7 +195,7 @@ def table(samples: list[Sample]) -> str:
         if sample.steps >= 10 * base.steps:
             each = f"{(sample.memory_bytes - base.memory_bytes) / (sample.steps - base.steps) / 1e3:.1f}"
         lines.append(
-            f"| {sample.steps} | {sample.tool} | {sample.seconds:.2f} | {sample.spread:.2f} | "
+            f"| {sample.steps} | {sample.tool} | {sample.seconds:.2f} | {sample.spread:.2f} | {sample.cpu_seconds:.2f} | "
             f"{1e3 * sample.seconds / sample.steps:.2f} | {ratio} | {sample.memory_bytes / 1e6:.0f} | {each} |"
         )
     return "\n".join(lines)
@@ -217,16 +220,19 @@ def main() -> None:
         make_peers()
     limits = {"yadage": options.yadage_limit, **dict.fromkeys(PEERS, options.peer_limit)}
     samples = []
+    for tool in tools:
+        measure(tool, 2)  # not counted: compiled modules and files in the cache, as in every use but the first
     for steps in (int(size) for size in options.sizes.split(",")):
         wanted = [tool for tool in tools if steps <= limits.get(tool, steps)]
-        runs: dict[str, list[tuple[float, int]]] = {tool: [] for tool in wanted}
+        runs: dict[str, list[tuple[float, float, int]]] = {tool: [] for tool in wanted}
         for _ in range(options.repeats if steps < 10_000 else 1):
             for tool in wanted:  # in turns, so that a busy moment of the machine meets all of them
                 runs[tool].append(measure(tool, steps))
         for tool in wanted:
-            times = [seconds for seconds, _ in runs[tool]]
-            memory = max(memory for _, memory in runs[tool])
-            samples.append(Sample(tool, steps, statistics.median(times), max(times) - min(times), memory))
+            times = [seconds for seconds, _, _ in runs[tool]]
+            cpu = statistics.median(cpu for _, cpu, _ in runs[tool])
+            memory = max(memory for _, _, memory in runs[tool])
+            samples.append(Sample(tool, steps, statistics.median(times), max(times) - min(times), cpu, memory))
             print(f"{steps:>6} {tool:<10} {samples[-1].seconds:8.2f} s", flush=True)
     print(f"\n{CORES} cores\n\n{table(samples)}")
     if options.json:
