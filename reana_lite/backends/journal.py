@@ -101,7 +101,10 @@ def kill_job(key: str, attempt: int, *, limit_s: float = 10.0) -> bool:
 
 
 def _lock_of_dead(path: Path, deadline: float) -> int | None:
-    """The lock of a journal whose supervisor is dead (an open handle); None if it lives and its worker does too."""
+    """The lock of a journal whose supervisor is dead (an open handle); None if it lives and its worker does too.
+
+    A lock alone proves no life: a step that was just being started holds it too, until its program is loaded.
+    """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -112,14 +115,14 @@ def _lock_of_dead(path: Path, deadline: float) -> int | None:
             return handle
         except BlockingIOError:
             head = _head(path)
-            worker, start = head.get("worker", [0, ""])
-            if not worker or processes.is_alive(worker, start):
+            alive = processes.is_alive(*head["supervisor"]) if "supervisor" in head else True
+            if alive and (not head or processes.is_alive(*head["worker"])):
                 os.close(handle)
                 return None
             if time.monotonic() > deadline:
-                supervisor, start = head.get("supervisor", [0, ""])
-                if supervisor and processes.is_alive(supervisor, start):
-                    processes.send(supervisor, signal.SIGKILL)
+                if not alive:
+                    return handle
+                processes.send(head["supervisor"][0], signal.SIGKILL)
                 deadline += 1.0
             time.sleep(0.002)
 

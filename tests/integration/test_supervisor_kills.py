@@ -269,3 +269,30 @@ def test_a_process_is_known_by_its_marker_all_through_its_execs() -> None:
                 assert not Path(f"/proc/{pid}/exe").exists() or not processes.is_alive(pid, "")
         os.waitpid(pid, 0)
     assert looks > 150
+
+
+def test_a_lock_that_a_step_being_started_holds_is_no_sign_of_life(tmp_path: Path) -> None:
+    """Between vfork and exec a step has its supervisor's open files: here it is held up there for a while."""
+    code = (
+        "import os, sys; from reana_lite.backends.journal import Journal\n"
+        f"journal = Journal({str(tmp_path)!r}, 'dead', {os.getpid()})\n"
+        "pid = os.fork()\n"
+        "if pid: print(pid, flush=True); os.kill(os.getpid(), 9)\n"
+        "sys.stdin.readline()\n"
+        "os.execve('/bin/sleep', ['sleep', '1000'], {'RECAST_INSTANCE': 'dead'})\n"
+    )
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert supervisor.stdout is not None
+    assert supervisor.stdin is not None
+    pid = int(supervisor.stdout.readline())
+    supervisor.wait()
+    cleaner = threading.Thread(target=journal.clean, args=(str(tmp_path),))
+    cleaner.start()
+    supervisor.stdin.write("go\n")
+    supervisor.stdin.close()
+    cleaner.join()
+    supervisor.stdout.close()
+    assert is_gone(pid)
+    assert list((tmp_path / journal.FOLDER).iterdir()) == []
