@@ -29,7 +29,7 @@ RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container"}
 VARIABLES = (
     "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_USER", "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
-    "RECAST_CONTAINER_NETWORK", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
+    "RECAST_CONTAINER_NETWORK", "RECAST_SCAN_LIMIT", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
 )  # fmt: skip
 
 _FOREIGN = re.compile(
@@ -90,6 +90,9 @@ class Settings:
     """RECAST_CONTAINER_NETWORK (none, host, or a network's name): steps that need the network are not reproducible, so it
     is off unless asked for."""
 
+    scan_limit: int = 100_000
+    """RECAST_SCAN_LIMIT (points): a slip of a step width is to be told, not computed."""
+
     warnings: tuple[str, ...] = ()
     """Sentences on variables that look like misspelt ones."""
 
@@ -126,6 +129,7 @@ class _Reader:
             container_engine=self.read("RECAST_CONTAINER_ENGINE", _one_of(*CONTAINER_ENGINES), "auto"),
             container_flags=self.read("RECAST_CONTAINER_FLAGS", _words, ()),
             container_network=self.read("RECAST_CONTAINER_NETWORK", _network, "none"),
+            scan_limit=self.read("RECAST_SCAN_LIMIT", _count, 100_000),
             warnings=(*self.warnings, *_misspelt(self.environ)),
         )
         if self.faults:
@@ -181,6 +185,12 @@ def _cores(text: str) -> float | None:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) and float(text) > 0:
         return float(text)
     raise ValueError("a number of cores above 0, such as 4 or 0.5, or auto")
+
+
+def _count(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", text) and int(text) > 0:
+        return int(text)
+    raise ValueError("a whole number above 0, such as 100000")
 
 
 def _folder(text: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from reana_lite.database import Database
 from reana_lite.engine import ENGINE_VERSION
-from reana_lite.event import RunStarted, to_row
+from reana_lite.event import InitData, RunStarted, to_row
 from reana_lite.storage.base import Storage
 from reana_lite.target import Prepared, TargetKind
 
@@ -43,14 +43,37 @@ def submit(
     """
     run = new_run_id()
     init = prepared.keep(storage)
+    started = started_of(prepared, init, salt="" if reuse else run)
+    if not prepared.reuse:
+        started.options["salt"] = run
+    theory = prepared.theory
+    database.create_run(
+        run=run,
+        name=name or prepared.name.rpartition("/")[2],
+        owner=owner,
+        analysis=prepared.name,
+        theory=theory.name if theory is not None else "",
+        request=document_of(prepared, reuse="salt" not in started.options, asked=asked),
+        parent=parent,
+        first_event=to_row(started),
+    )
+    return run
+
+
+def started_of(prepared: Prepared, init: InitData, *, salt: str = "") -> RunStarted:
+    """The first event of a run; with `salt` nothing of other runs is used."""
     options = {**prepared.options, "engine": prepared.engine}
-    if not (reuse and prepared.reuse):
-        options["salt"] = run
+    if salt:
+        options["salt"] = salt
     if prepared.kind is TargetKind.ANALYSIS:
         options["strict"] = True  # Yadage itself takes no offence at a published file that is not there
-    started = RunStarted(prepared.workflow, init, ENGINE_VERSION, options)
+    return RunStarted(prepared.workflow, init, ENGINE_VERSION, options)
+
+
+def document_of(prepared: Prepared, *, reuse: bool, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a run was created with, as its record keeps it."""
     theory = prepared.theory
-    request = {
+    return {
         "target": prepared.origin,
         "kind": str(prepared.kind),
         "analysis": prepared.name,
@@ -59,18 +82,7 @@ def submit(
         "theory": theory.to_dict() if theory is not None else None,
         "example": prepared.example,
         "warnings": list(prepared.warnings),
-        "reuse": "salt" not in options,
+        "reuse": reuse,
         "lumi_ifb": prepared.analysis.lumi_ifb if prepared.analysis is not None else None,
         "asked": dict(asked or {}),
     }
-    database.create_run(
-        run=run,
-        name=name or prepared.name.rpartition("/")[2],
-        owner=owner,
-        analysis=prepared.name,
-        theory=theory.name if theory is not None else "",
-        request=request,
-        parent=parent,
-        first_event=to_row(started),
-    )
-    return run

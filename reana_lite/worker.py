@@ -105,15 +105,30 @@ class Worker:
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
-    def drive(self, runs: Collection[str] | None = None, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Drive the runs named (None: all that are queued or abandoned, for ever) until all are over or `until` says so."""
+    def drive(
+        self,
+        runs: Collection[str] | None = None,
+        *,
+        campaign: str = "",
+        at_once: int | None = None,
+        until: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Drive the runs named, or those of a campaign, until all are over or `until` says so.
+
+        With neither, all that are queued or abandoned, for ever. At most `at_once` runs are held at a time (None: all), so
+        that memory stays bounded; another is taken up as soon as one is over.
+        """
         wanted = set(runs) if runs is not None else None
         adopted_at = -POLL_S
+        held = 0
         while not until():
-            if time.monotonic() - adopted_at >= POLL_S:
+            ended = at_once is not None and len(self.drives) < held
+            if ended or time.monotonic() - adopted_at >= POLL_S:
                 adopted_at = time.monotonic()
-                self._adopt(wanted)
-            if wanted is not None and not self.drives and not self._begun() and not self.database.unfinished(wanted):
+                self._adopt(wanted, campaign, at_once)
+            held = len(self.drives)
+            some = wanted is not None or campaign
+            if some and not held and not self._begun() and not self.database.unfinished(wanted, campaign=campaign):
                 return
             self.turn()
 
@@ -188,11 +203,14 @@ class Worker:
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
-    def _adopt(self, wanted: set[str] | None) -> None:
+    def _adopt(self, wanted: set[str] | None, campaign: str, at_once: int | None) -> None:
         """Take up runs that are queued, or whose worker is gone."""
         if wanted is not None and not (wanted - self.drives.keys()):
             return
-        claimed = self.database.claim_runs(self.name, lease_s=LEASE_S, only=wanted)
+        limit = None if at_once is None else at_once - len(self.drives)
+        claimed = []
+        if limit is None or limit > 0:
+            claimed = self.database.claim_runs(self.name, lease_s=LEASE_S, only=wanted, campaign=campaign, limit=limit)
         stale = self.database.stale_attempts(self.name, backend=self.backend.name)
         if stale:
             self._ended.extend(self.backend.recover(stale))

@@ -158,9 +158,13 @@ class Database:
         with self._reading() as connection:
             return [run_of(row) for row in connection.execute(statement)]
 
-    def unfinished(self, runs: Iterable[str]) -> list[str]:
-        """Those of these runs that are not over."""
-        statement = select(_runs.c.id).where(_runs.c.id.in_(list(runs)), _runs.c.state.not_in(_OVER))
+    def unfinished(self, runs: Iterable[str] | None = None, *, campaign: str = "") -> list[str]:
+        """Those of these runs, or of a campaign's, that are not over; of the latter only some."""
+        statement = select(_runs.c.id).where(_runs.c.state.not_in(_OVER))
+        if runs is not None:
+            statement = statement.where(_runs.c.id.in_(list(runs)))
+        if campaign:
+            statement = statement.where(_runs.c.campaign == campaign).limit(100)
         with self._reading() as connection:
             return list(connection.execute(statement).scalars())
 
@@ -206,15 +210,21 @@ class Database:
     # -- workers -------------------------------------------------------------------------------------------------
 
     def claim_runs(
-        self, worker: str, *, lease_s: float, only: Iterable[str] | None = None, limit: int | None = None
+        self,
+        worker: str,
+        *,
+        lease_s: float,
+        only: Iterable[str] | None = None,
+        campaign: str = "",
+        limit: int | None = None,
     ) -> list[tuple[str, int]]:
         """Take up runs, as Transaction.claim_runs says; costs one read where there is nothing to take."""
         only = None if only is None else list(only)
         with self._peek() as peek:
-            if peek.connection.execute(peek.claimable(only).limit(1)).first() is None:
+            if peek.connection.execute(peek.claimable(only, campaign).limit(1)).first() is None:
                 return []
         with self.transaction() as transaction:
-            return transaction.claim_runs(worker, lease_s=lease_s, only=only, limit=limit)
+            return transaction.claim_runs(worker, lease_s=lease_s, only=only, campaign=campaign, limit=limit)
 
     def stale_attempts(self, worker: str, *, backend: str | None = None) -> list[tuple[str, int]]:
         """Attempts to recover, as Transaction.stale_attempts says; costs one read where there are none."""

@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -175,6 +175,40 @@ theories = Table(
     _name("format", 32),
     _text("document"),
     _time("created_at"),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _name("name"),
+    _name("owner"),
+    # of the request that made it: the same request again is the same campaign
+    _name("digest", 64),
+    _text("request"),
+    _text("skipped"),
+    _time("created_at"),
+    _time("stopped_at"),
+    UniqueConstraint("owner", "name"),
+    UniqueConstraint("owner", "digest"),
+)
+
+# the points of a campaign in order; one without run and error waits for its run
+points = Table(
+    "points",
+    metadata,
+    Column("campaign", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _name("target"),
+    _name("key", 64),
+    _name("name"),
+    _text("document"),
+    _text("source"),
+    _name("run", 32),
+    _name("before", 32),
+    _text("error"),
+    UniqueConstraint("campaign", "target", "key"),
+    Index(None, "campaign", "run"),
 )
 
 # a worker's one lease covers all runs and attempts that it holds

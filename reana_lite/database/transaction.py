@@ -258,14 +258,20 @@ class Transaction:
         self.connection.execute(_workers.delete().where(_workers.c.id == worker))
 
     def claim_runs(
-        self, worker: str, *, lease_s: float, only: Iterable[str] | None = None, limit: int | None = None
+        self,
+        worker: str,
+        *,
+        lease_s: float,
+        only: Iterable[str] | None = None,
+        campaign: str = "",
+        limit: int | None = None,
     ) -> list[tuple[str, int]]:
         """Take up runs that are queued or whose worker is gone, the most urgent and longest waiting first.
 
         Gives (run, epoch): all that this worker writes about the run must be of that epoch.
         """
         self.renew(worker, lease_s=lease_s)
-        statement = self.claimable(only).with_for_update(skip_locked=True)
+        statement = self.claimable(only, campaign).with_for_update(skip_locked=True)
         rows = self.connection.execute(statement.limit(limit) if limit is not None else statement).all()
         now = self._clock()
         for row in rows:
@@ -275,7 +281,7 @@ class Transaction:
             self.connection.execute(_runs.update().where(_runs.c.id == row.id).values(values))
         return [(row.id, row.epoch + 1) for row in rows]
 
-    def claimable(self, only: Iterable[str] | None) -> Any:
+    def claimable(self, only: Iterable[str] | None, campaign: str = "") -> Any:
         """The query for runs that a worker may take up."""
         statement = (
             select(_runs.c.id, _runs.c.epoch, _runs.c.state)
@@ -285,6 +291,8 @@ class Transaction:
             )
             .order_by(_runs.c.priority.desc(), _runs.c.queued_at, _runs.c.id)
         )
+        if campaign:
+            statement = statement.where(_runs.c.campaign == campaign)
         return statement if only is None else statement.where(_runs.c.id.in_(list(only)))
 
     # -- jobs ----------------------------------------------------------------------------------------------------

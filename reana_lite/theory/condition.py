@@ -127,13 +127,13 @@ class _Parser:
         parts = [self.both()]
         while self.take("or"):
             parts.append(self.both())
-        return parts[0] if len(parts) == 1 else lambda values: any([self.switch(part(values)) for part in parts])
+        return parts[0] if len(parts) == 1 else lambda values: any(self.switch(part(values)) for part in parts)
 
     def both(self) -> _Compiled:
         parts = [self.negated()]
         while self.take("and"):
             parts.append(self.negated())
-        return parts[0] if len(parts) == 1 else lambda values: all([self.switch(part(values)) for part in parts])
+        return parts[0] if len(parts) == 1 else lambda values: all(self.switch(part(values)) for part in parts)
 
     def negated(self) -> _Compiled:
         if not self.take("not"):
@@ -152,7 +152,7 @@ class _Parser:
 
         def compare(values: Mapping[str, Value]) -> bool:
             found = [part(values) for part in parts]
-            return all([self.compared(s, a, b) for s, a, b in zip(signs, found, found[1:], strict=False)])
+            return all(self.compared(s, a, b) for s, a, b in zip(signs, found, found[1:], strict=False))
 
         return compare
 
@@ -162,7 +162,9 @@ class _Parser:
     def product(self) -> _Compiled:
         return self.chain(self.signed, {"*": operator.mul, "/": operator.truediv})
 
-    def chain(self, operand: Callable[[], _Compiled], known: Mapping[str, Callable[[float, float], float]]) -> _Compiled:
+    def chain(
+        self, operand: Callable[[], _Compiled], known: Mapping[str, Callable[[float, float], float]]
+    ) -> _Compiled:
         first = operand()
         rest: list[tuple[Callable[[float, float], float], _Compiled]] = []
         while sign := self.take(*known):

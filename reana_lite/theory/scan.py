@@ -97,7 +97,9 @@ def scan_of(
             if missing := rule.names - point.values.keys():
                 known = ", ".join(point.values) or "none"
                 name = sorted(missing)[0]
-                raise InvalidInput(f"--where {rule.text!r}: there is no axis {name!r}; there are {known}", field="where")
+                raise InvalidInput(
+                    f"--where {rule.text!r}: there is no axis {name!r}; there are {known}", field="where"
+                )
         if not _all_hold(physical, point):
             unphysical += 1
         elif not _all_hold(where, point):
@@ -282,7 +284,9 @@ def _row(names: Sequence[str], cells: Sequence[str]) -> Point:
             title = cell
         elif cell:
             value = scalar(cell)
-            values[name] = int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+            values[name] = (
+                int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+            )
     return Point(title or ",".join(f"{name}={show(value)}" for name, value in values.items()), values)
 
 

@@ -1,0 +1,100 @@
+"""How a campaign is shown while it goes: one bar on a terminal, a line now and then elsewhere. On standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from reana_lite.campaign import Progress
+from reana_lite.cli.screen import err, plain
+from reana_lite.database import Database, campaigns
+from reana_lite.drive import Drive
+
+LOOK_EVERY_S = 1.0
+"""How often the counts are read on a terminal (seconds)."""
+
+LINE_EVERY_S = 10.0
+"""How often a line is printed elsewhere (seconds)."""
+
+FAILURES_SAID = 10
+"""Points whose failure is said at once; the others are listed at the end."""
+
+
+class CampaignProgress:
+    """A context in which `tick`, `watch` (for Worker) and `say` keep the user told."""
+
+    def __init__(self, database: Database, campaign: str, *, quiet: bool = False) -> None:
+        self.database = database
+        self.campaign = campaign
+        self.quiet = quiet
+        self._live: Any = None
+        self._bar: Any = None
+        self._failures = 0
+        self._began_at = self._looked_at = time.monotonic()
+        self._over_before: int | None = None
+
+    def __enter__(self) -> CampaignProgress:
+        if not self.quiet and sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bars
+
+            columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("points"), TimeElapsedColumn())
+            self._live = Bars(*columns, TextColumn("{task.description}"), console=err(), transient=True)
+            self._bar = self._live.add_task("starting", total=None)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """One line for the user, above the bar."""
+        if not self.quiet:
+            (self._live.console if self._live is not None else err()).print(plain(line), markup=False)
+
+    def watch(self, drive: Drive) -> None:
+        """Say which point has failed, while these are few."""
+        if drive.finish is None or str(drive.finish.state) != "failed":
+            return
+        self._failures += 1
+        if self._failures <= FAILURES_SAID:
+            self.say(f"{self.database.get_run(drive.run).theory} failed: {drive.finish.error} (run {drive.run})")
+
+    def tick(self) -> None:
+        """Show where the campaign stands now, if it is time."""
+        now = time.monotonic()
+        every_s = LOOK_EVERY_S if self._live is not None else LINE_EVERY_S
+        first = self._over_before is None
+        if self.quiet or (not first and now - self._looked_at < every_s):
+            return
+        self._looked_at = now
+        progress = campaigns.progress(self.database, self.campaign)
+        if self._over_before is None:
+            self._over_before = progress.over
+        left_s = progress.left_s(took_s=now - self._began_at, done=progress.over - self._over_before)
+        text = describe(progress, left_s)
+        if self._live is not None:
+            self._live.update(self._bar, completed=progress.over, total=progress.total, description=text)
+        elif not first:
+            self.say(f"{progress.over} of {progress.total} points; {text}")
+
+
+def describe(progress: Progress, left_s: float | None) -> str:
+    """Steps by what became of them, and when it may be over."""
+    steps = progress.steps
+    parts = [f"{steps['finished']} steps"]
+    parts += [f"{steps[name]} {name}" for name in ("reused", "running", "failed") if steps[name]]
+    parts += [f"{bad} points failed"] if (bad := progress.count("failed", "refused")) else []
+    if left_s is not None:
+        parts.append(f"about {duration(left_s)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 45 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

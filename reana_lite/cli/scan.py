@@ -1,0 +1,168 @@
+"""`recast scan`: many theories as one request: submit, drive, show; the same request again goes on with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reana_lite.cli.screen import Installation, open_installation, plain, print_json, print_table
+from reana_lite.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from reana_lite.campaign import Request
+    from reana_lite.planning import Planned
+    from reana_lite.theory.condition import Expression
+    from reana_lite.theory.scan import Point
+
+
+def points_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which points a scan has."""
+    for option in reversed((
+        click.option("--grid", "grids", multiple=True, metavar="NAME=VALUES",
+                     help="An axis: START:STOP:STEP, log:START:STOP:NUMBER, lin:... or A,B,C; may be repeated."),
+        click.option("--where", "wheres", multiple=True, metavar="CONDITION", help="Keep only such points."),
+        click.option("--csv", "table", metavar="FILE", help="Points from a table whose first line names the parameters."),
+        click.option("--folder", metavar="FOLDER", help="A point for each theory file of a folder."),
+        click.option("--patchset", metavar="FILE", help="A point for each patch of a pyhf patchset."),
+        click.option("--template", default="", help="How axes become a theory (an analysis's `scans`)."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def drive_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say where and how runs are driven."""
+    for option in reversed((
+        click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs run (default: auto)."),
+        click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine)."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        click.option("-q", "--quiet", is_flag=True, help="No progress."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("targets", metavar="TARGET[,TARGET...]")
+@click.argument("files", nargs=-1)
+@points_options
+@click.option("-p", "--parameter", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter of all points.")
+@click.option("--example", default="", help="Theory and parameters of an example for all points.")
+@click.option("--name", default="", help="Name of the campaign (default: that of the target).")
+@click.option("--no-cache", is_flag=True, help="Use no kept outputs of other runs.")
+@click.option(
+    "--stand-in", "stand_ins", multiple=True, metavar="IMAGE=LOCKFILE", help="Requirements in place of an image."
+)
+@click.option("--dry-run", "--points-only", is_flag=True, help="Only list the points.")
+@drive_options
+def scan(targets: str, files: tuple[str, ...], **options: Any) -> None:
+    """Run TARGET for many theories and wait for all of them. It may be interrupted: the same command goes on.
+
+    Points come from --grid (both ends included, several are combined), --csv, --folder or --patchset. Values are axes of
+    a template that the analysis declares, or its parameters. FILES are theory files that all points share. Points that
+    exist already in a campaign, and steps that have been computed already, are not computed again.
+
+    \b
+    Examples:
+      recast scan atlas-susy-2018-22 --grid m_gluino=1000:2600:200 --grid m_lsp=0:1600:200 --where 'm_lsp < m_gluino - 400'
+      recast scan atlas-susy-2018-22 --grid m_squark=1000:2000:100 -p n_events=5000 --name squarks
+      recast scan atlas-susy-2018-22 --folder my_spectra --dry-run
+    """
+    from reana_lite.cli.campaign import follow
+    from reana_lite.planning import planner
+
+    installation = open_installation()
+    request, points, where = asked(installation, targets, files, options)
+    say = _silent if options["quiet"] else _say
+    with planner(installation.database, installation.storage, settings=installation.settings, say=say) as planning:
+        planned = planning.plan(request, points, where=where)
+        if options["dry_run"]:
+            show(planned, as_json=options["as_json"])
+            return
+        record, known = planning.campaign(planned, name=options["name"])
+        if not options["quiet"]:
+            left_out = "".join(f", {count} {reason}" for reason, count in planned.skipped.items())
+            how = "goes on" if known else "begins"
+            click.echo(f"campaign {record.name} {how}: {len(planned.scan.points)} points{left_out}", err=True)
+        follow(installation, planning, record, options, frames=planned.frames)
+
+
+def asked(
+    installation: Installation, targets: str, files: tuple[str, ...], options: dict[str, Any]
+) -> tuple[Request, Iterable[Point], tuple[Expression, ...]]:
+    """(request, points, conditions) of a command line."""
+    from reana_lite.campaign import Request
+    from reana_lite.theory.condition import Expression
+
+    stand_ins = {}
+    for text in options.get("stand_ins", ()):
+        image, sign, lock = text.partition("=")
+        if not sign:
+            raise InvalidInput(f"--stand-in {text!r} is not IMAGE=LOCKFILE", field="stand-in", value=text)
+        stand_ins[image] = lock
+    request = Request(
+        targets=tuple(name.strip() for name in targets.split(",")),
+        files=files,
+        assignments=tuple(options["assignments"]),
+        template=options["template"],
+        patchset=str(Path(options["patchset"]).expanduser().absolute()) if options["patchset"] else "",
+        example=options["example"],
+        stand_ins=stand_ins,
+        folder=str(Path.cwd()),
+        reuse=not options.get("no_cache", False),
+    )
+    where = tuple(Expression.of(text) for text in options["wheres"])
+    return request, points_of(options, limit=installation.settings.scan_limit), where
+
+
+def points_of(options: dict[str, Any], *, limit: int) -> Iterable[Point]:
+    """The points that one of --grid, --csv, --folder, --patchset says, before conditions."""
+    from reana_lite.theory.scan import grid, parse_axis, read_table
+
+    given = [name for name in ("grids", "table", "folder", "patchset") if options[name]]
+    names = {"grids": "--grid", "table": "--csv", "folder": "--folder", "patchset": "--patchset"}
+    if len(given) != 1:
+        what = "give one of" if given else "give points by one of"
+        raise InvalidInput(f"{what} {', '.join(names[name] for name in given or names)}", field="scan")
+    if options["grids"]:
+        return grid([parse_axis(text, limit=limit) for text in options["grids"]], limit=limit)
+    if options["table"]:
+        path = Path(options["table"]).expanduser()
+        if not path.is_file():
+            raise InvalidInput(f"--csv {path} is no file", field="csv", value=str(path))
+        return read_table(path.read_bytes(), path.name)
+    if options["folder"]:
+        from reana_lite.target.points import folder_points
+
+        return folder_points(Path(options["folder"]).expanduser().absolute())
+    from reana_lite.target.points import patchset_points
+
+    return patchset_points(Path(options["patchset"]).expanduser())
+
+
+def show(planned: Planned, *, as_json: bool) -> None:
+    """The points of a scan, and how many were left out."""
+    points = planned.scan.points
+    if as_json:
+        print_json({
+            "targets": list(planned.request.targets),
+            "points": [{"name": p.name, "values": dict(p.values), "source": p.source} for p in points],
+            "skipped": planned.skipped,
+        })  # fmt: skip
+        return
+    axes = planned.scan.axes
+    print_table(("POINT", *axes), [(p.name, *(str(p.values.get(axis, "")) for axis in axes)) for p in points])
+    left_out = "".join(f", {count} {reason}" for reason, count in planned.skipped.items())
+    click.echo(f"{len(points)} points{left_out}", err=True)
+
+
+def _say(line: str) -> None:
+    click.echo(f"warning: {plain(line)}", err=True)
+
+
+def _silent(line: str) -> None:
+    pass

@@ -1,0 +1,245 @@
+"""A scan becomes a campaign, and the points of a campaign become runs, a few at a time: the database is the queue.
+
+One way in for the command line and the server. Nothing is executed here: the worker drives the runs, and calls for more
+of them while it does, so that a campaign of any size takes little memory and begins at once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from reana_lite.campaign import Request, identity
+from reana_lite.catalogue import Sources
+from reana_lite.config import Settings
+from reana_lite.database import Database, campaigns
+from reana_lite.database.campaigns import CampaignRecord, NewRun, PointRecord
+from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
+from reana_lite.event import RunState, to_row
+from reana_lite.storage.base import Storage
+from reana_lite.submission import document_of, new_run_id, started_of
+from reana_lite.target.files import Scratch
+from reana_lite.target.points import Frame, frame, prepare
+from reana_lite.target.prepared import Prepared, TargetOptions
+from reana_lite.theory.condition import Expression
+from reana_lite.theory.scan import Point, Scan, scan_of
+
+CHUNK = 100
+"""Points that become runs in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request, read: the frames of its targets and the points that all of them share."""
+
+    request: Request
+    frames: tuple[Frame, ...]
+    scan: Scan
+
+    @property
+    def digest(self) -> str:
+        """Names the request by content."""
+        return identity([one.content for one in self.frames], self.scan, reuse=self.request.reuse)
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """How many points were left out, by reason."""
+        counts = {"unphysical": self.scan.unphysical, "excluded": self.scan.excluded, "repeated": self.scan.repeated}
+        return {name: count for name, count in counts.items() if count}
+
+    def points(self) -> Iterator[tuple[str, Point]]:
+        """Every (target, point), one target after the other."""
+        for one in self.frames:
+            for point in self.scan.points:
+                yield one.target, point
+
+
+class Planner:
+    """Reads requests and makes runs. `scratch` is a folder for what must be put together; `say` takes warnings."""
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        *,
+        settings: Settings,
+        scratch: Path,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.database = database
+        self.storage = storage
+        self.settings = settings
+        self.say = say
+        self._scratch = scratch
+        self._said: set[str] = set()
+
+    def plan(self, request: Request, points: Iterable[Point], *, where: Sequence[Expression] = ()) -> Planned:
+        """Read what a request names; raises InvalidInput for a scan without points, or with too many."""
+        stream = iter(points)
+        first = list(islice(stream, 1000))
+        points = chain(first, stream)
+        axes = tuple(dict.fromkeys(name for point in first for name in point.values))
+        frames = self.frames(request, axes, files_follow=any(point.source for point in first[:1]))
+        physical = [rule for one in frames for rule in one.physical]
+        limit = max(1, self.settings.scan_limit // len(frames))
+        return Planned(request, frames, scan_of(points, where=where, physical=physical, limit=limit))
+
+    def frames(self, request: Request, axes: Sequence[str], *, files_follow: bool) -> tuple[Frame, ...]:
+        """The targets of a request, read, their files kept."""
+        sources = Sources.of(self.settings)
+        options = TargetOptions(
+            files=request.files,
+            assignments=request.assignments,
+            example=request.example,
+            stand_ins=request.stand_ins,
+            folder=Path(request.folder),
+            scratch=self._scratch,
+        )
+        found: list[Frame] = []
+        for target in request.targets:
+            if target in [one.target for one in found]:
+                raise InvalidInput(f"the target {target} is named twice", field="target", value=target)
+            one = frame(
+                target,
+                options=options,
+                sources=sources,
+                storage=self.storage,
+                axes=axes,
+                template=request.template,
+                patchset=request.patchset,
+                files_follow=files_follow and not request.patchset,
+            )
+            self._warn(one.prepared)
+            found.append(one)
+        return tuple(found)
+
+    def campaign(self, planned: Planned, *, name: str = "") -> tuple[CampaignRecord, bool]:
+        """(the campaign of an equal request, True), or a new one with all its points and False."""
+        digest = planned.digest
+        owner = self.settings.user
+        found = campaigns.find(self.database, digest, owner=owner)
+        if found is not None:
+            return found, True
+        first = planned.frames[0].prepared.name.rpartition("/")[2]
+        more = f"+{len(planned.frames) - 1}" if len(planned.frames) > 1 else ""
+        record = campaigns.create(
+            self.database,
+            name=name or f"{first}{more}-scan",
+            owner=owner,
+            digest=digest,
+            request=planned.request,
+            points=planned.points(),
+            skipped=planned.skipped,
+        )
+        return record, False
+
+    def extend(self, record: CampaignRecord, planned: Planned) -> tuple[int, int]:
+        """(points added, points computed anew because parameters have changed)."""
+        changed = planned.request != record.request
+        again = 0
+        with self.database.transaction() as transaction:
+            added = campaigns.add_points(transaction, record.id, planned.points())
+            campaigns.update(transaction, record.id, request=planned.request, skipped=planned.skipped)
+            if changed:
+                again = campaigns.reopen(transaction, record.id, states=(*RunState, "refused"))
+                campaigns.stop_superseded(transaction, record.id, by=self.settings.user)
+        return added, again
+
+    def warnings_of(self, prepared: Prepared, point: Point) -> None:
+        """Say what is to be said of one point; the same thing once."""
+        for warning in prepared.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                self.say(f"{point.name}: {warning}")
+
+    def _warn(self, prepared: Prepared) -> None:
+        for warning in prepared.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                self.say(warning)
+
+
+class Enrolment:
+    """Makes runs of the points of one campaign that have none, a few at a time."""
+
+    def __init__(self, planner: Planner, record: CampaignRecord, frames: Sequence[Frame] = ()) -> None:
+        self.planner = planner
+        self.record = record
+        self.done = False
+        self._frames = {one.target: one for one in frames}
+
+    def top_up(self, waiting: int) -> None:
+        """See that so many runs wait for a worker, as long as there are points without one."""
+        while not self.done and campaigns.queue_length(self.planner.database, self.record.id) < waiting:
+            self.enrol(CHUNK)
+
+    def enrol(self, limit: int) -> int:
+        """Turn up to `limit` points into runs (or refusals); gives how many there were. `done` when none is left."""
+        planner = self.planner
+        page = campaigns.points(planner.database, self.record.id, states=("planned",), limit=limit)
+        if not page:
+            self.done = True
+            return 0
+        if not self._frames:
+            self._read(page)
+        runs: dict[int, NewRun] = {}
+        refused: dict[int, str] = {}
+        with tempfile.TemporaryDirectory(prefix="recast-") as folder:
+            scratch = Scratch(Path(folder))
+            for row in page:
+                try:
+                    runs[row.number] = self.run_of(row, scratch)
+                except ReanaLiteError as error:
+                    refused[row.number] = error.message
+            with planner.database.transaction() as transaction:
+                created = campaigns.fill(transaction, self.record, runs, refused)
+        if not created and not refused:  # stopped, or others were quicker
+            self.done = bool(campaigns.get(planner.database, self.record.id).stopped_at)
+        return len(page)
+
+    def prepared(self, row: PointRecord, scratch: Scratch) -> Prepared:
+        """The run of one point, before its files are kept; raises InvalidInput if its theory is refused."""
+        if row.target not in self._frames:
+            raise NotFound(f"{row.target} is not part of campaign {self.record.name} any more", target=row.target)
+        return prepare(self._frames[row.target], row.point, folder=Path(self.record.request.folder), scratch=scratch)
+
+    def run_of(self, row: PointRecord, scratch: Scratch) -> NewRun:
+        """The run of one point, its files kept."""
+        prepared = self.prepared(row, scratch)
+        own = prepared.keep(self.planner.storage)
+        init = replace(own, trees=(*self._frames[row.target].init.trees, *own.trees))
+        run = new_run_id()
+        started = started_of(prepared, init, salt="" if self.record.request.reuse else run)
+        asked = {"campaign": self.record.id, "point": row.number}
+        theory = prepared.theory.name if prepared.theory is not None else row.point.name
+        request = {**document_of(prepared, reuse="salt" not in started.options, asked=asked),
+                   "point": dict(row.point.values)}  # fmt: skip
+        return NewRun(run, prepared.name, theory, request, to_row(started))
+
+    def _read(self, page: Sequence[PointRecord]) -> None:
+        axes = tuple(dict.fromkeys(name for row in page for name in row.point.values))
+        follow = any(row.point.source for row in page)
+        for one in self.planner.frames(self.record.request, axes, files_follow=follow):
+            self._frames[one.target] = one
+
+
+@contextmanager
+def planner(
+    database: Database, storage: Storage, *, settings: Settings, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Planner]:
+    """A Planner with a scratch folder that goes at the end."""
+    with tempfile.TemporaryDirectory(prefix="recast-") as folder:
+        yield Planner(database, storage, settings=settings, scratch=Path(folder), say=say)
+
+
+def first_event_of(frames: Sequence[Frame]) -> Mapping[str, Any]:
+    """What `backends.choice.choose` looks at, for several targets at once."""
+    stand_ins: dict[str, Any] = {}
+    for one in frames:
+        stand_ins |= one.prepared.options.get("stand_ins", {})
+    return {"workflow": [one.prepared.workflow for one in frames], "options": {"stand_ins": stand_ins}}
