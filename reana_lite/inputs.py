@@ -7,8 +7,9 @@ input (at most one copy per run and input, sharing blocks where the file system 
 
 Hardly any step does that, so copies are made only for steps that are not known yet: the first time that a step of a
 template (its texts without virtual paths and numbers) has ended well and left its inputs alone, the template is noted in
-the database, and from then on its jobs read shared places directly, under watch. The worker calls this; no job is
-started here. Where a backend stages its own copies of inputs, nothing is ever found to be changed.
+the database, and from then on its jobs read shared places directly, under watch (a backend does not watch inputs with
+thousands of entries: nothing is learned of them). The worker calls this; no job is started here. Where a backend stages
+its own copies of inputs, nothing is ever found to be changed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from reana_lite.database import Database, Transaction
 from reana_lite.drive import Drive
@@ -24,9 +25,6 @@ from reana_lite.errors import NotFound
 from reana_lite.event import SubmitJob
 from reana_lite.job import Cause, Input, JobOutcome, JobSpec, JobState
 from reana_lite.storage.base import Storage
-
-WATCHED_ENTRIES = 4_000
-"""Inputs with more entries than this are not watched by backends (settle.FINGERPRINT_ENTRIES): nothing follows of them."""
 
 _VIRTUAL = re.compile(r"/reana-lite/(?:run|init)[^\s'\";|&<>()]*")
 _NUMBER = re.compile(r"[0-9]+")
@@ -90,10 +88,11 @@ class Inputs:
         if not submit.inputs:
             return []
         told = set(outcome.details.get("changed_inputs", ()))
+        watched = not outcome.details.get("unwatched_inputs")
         name = template(submit.job)
         untold = outcome.state is JobState.STOPPED or outcome.cause is Cause.LOST
         if not told and not untold:
-            if outcome.state is JobState.FINISHED and name not in self._harmless and self._watched(submit.inputs):
+            if outcome.state is JobState.FINISHED and name not in self._harmless and watched:
                 self._harmless.add(name)
                 self._noted.append(name)
             return []
@@ -122,10 +121,6 @@ class Inputs:
             return False
         drive.rebind(tree, Input(tree.folder, tree.key, tree.attempt, digest))
         return True
-
-    def _watched(self, inputs: Sequence[Input]) -> bool:
-        manifests = (self.storage.manifest(tree.key, tree.attempt) for tree in inputs)
-        return all(found is not None and len(found.artifacts) <= WATCHED_ENTRIES for found in manifests)
 
 
 def bound(drive: Drive, submit: SubmitJob) -> tuple[Input, ...]:

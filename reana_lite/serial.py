@@ -168,7 +168,7 @@ def read_serial(
                 faults.append(fault(("steps", index, "commands", position), where))
             if not reasons:
                 filled.append(Template(command).substitute(parameters))
-        steps.append(SerialStep(name, tuple(filled), _tagged(environment), resources(_wanted(one))))
+        steps.append(SerialStep(name, tuple(filled), full_image(environment), resources(_wanted(one))))
     if faults:
         raise InvalidWorkflow.of(faults)
     serial = Serial(tuple(steps))
@@ -191,7 +191,7 @@ def _misplaced(command: str, parameters: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}: the dollar sign of {written!r} starts no parameter; for one of the shell write $$"
 
 
-def _tagged(image: str) -> str:
+def full_image(image: str) -> str:
     """An image with its tag written out."""
     name = image.removeprefix("docker://")
     last = name.rpartition("/")[2]

@@ -73,7 +73,8 @@ def _build(folder: Path, lock_text: str, log: Path, say: Callable[[str], None]) 
     with log.open("wb") as stream, tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as lock:
         lock.write(lock_text)
         lock.flush()
-        environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")}
+        left_out = ("PYTHONHOME", "PYTHONPATH", "PYTHONWARNINGS", "VIRTUAL_ENV")
+        environ = {k: v for k, v in os.environ.items() if k not in left_out}
         base = getattr(sys, "_base_executable", None) or sys.executable
         _run([base, "-m", "venv", "--without-pip", str(folder)], stream, log, environ, "make a virtual environment")
         python = str(folder / "bin" / "python")

@@ -89,6 +89,8 @@ def settle(step: Step, roots: tuple[str, ...], *, small: bool) -> tuple[dict[str
         record.update(state="failed", cause="exit", message="; ".join(found.faults[:5]))
     if found.copied:
         details["copied_links"] = found.copied[:100]
+    if None in step.marks.values():
+        details["unwatched_inputs"] = True
     changed = _changed_inputs(step)
     if changed:
         record["reusable"] = False

@@ -91,7 +91,8 @@ def _findings(prepared: Prepared) -> list[tuple[str, str]]:
 
     workflow = Workflow.from_json(prepared.workflow)
     names = prepared.parameters.keys() if prepared.parameters else None
-    return [(str(finding.severity), str(finding)) for finding in lint(workflow, names)]
+    findings = lint(workflow, names, locate=prepared.locate)
+    return [(str(finding.severity), str(finding.fault)) for finding in findings]
 
 
 @click.command()

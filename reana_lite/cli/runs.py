@@ -19,6 +19,9 @@ STATES = ("created", "queued", "running", "finished", "failed", "stopped")
 LOG_TAIL_LINES = 12
 """How much of a failed step's log is shown without being asked for (lines)."""
 
+LOG_LINE_LIMIT = 400
+"""How much of a line of it (characters)."""
+
 FOLLOW_S = 0.3
 """How often `logs -f` looks for more (seconds)."""
 
@@ -147,6 +150,10 @@ def explain(installation: Installation, record: RunRecord) -> None:
     click.echo(plain(record.error), err=True)
     failed = [node for node in installation.database.nodes_of(record.id) if node.state == "failed"]
     for node in failed[:5]:
+        if not node.attempt:  # it could not even begin
+            click.echo(
+                f"\n{plain(node.node)} failed (image)\n  {advice('image', plain(node.node), record.id)}", err=True
+            )
         for attempt in installation.database.attempts(node.key):
             if attempt.attempt != node.attempt:
                 continue
@@ -154,7 +161,7 @@ def explain(installation: Installation, record: RunRecord) -> None:
             click.echo(f"  {advice(attempt.cause, plain(node.node), record.id)}", err=True)
             text = installation.storage.log(node.key, node.attempt).decode(errors="replace")
             for line in plain(text).splitlines()[-LOG_TAIL_LINES:]:
-                click.echo(f"  | {line}", err=True)
+                click.echo(f"  | {line[:LOG_LINE_LIMIT]}", err=True)
     if len(failed) > 5:
         click.echo(f"\n... and {len(failed) - 5} more: recast status {record.id}", err=True)
     sys.stderr.flush()

@@ -75,6 +75,7 @@ def prepared(
         kind=kind,
         name=name,
         workflow=loaded.workflow.to_json(),
+        locate=loaded.locate,
         origin=origin,
         parameters=parameters,
         brought=data.brought,

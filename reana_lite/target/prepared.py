@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ from reana_lite.analysis import Analysis, Declared
 from reana_lite.backends.base import StandIn
 from reana_lite.event import InitData
 from reana_lite.storage.base import Storage
+from reana_lite.workflow.yaml_text import Place
 
 
 class TargetKind(StrEnum):
@@ -64,6 +65,7 @@ class Prepared:
     of serial.py. `parameters`, `discover`, `relative`, `subinits` are those of InitData. `options` goes into
     RunStarted.options (stand_ins {image: lock text}, nest). `values` are the user's parameters, defaults filled in.
     `results` are the declared ones. `reuse` False: nothing of other runs is to be used. `origin`: where TARGET was.
+    `locate`: pointer in `workflow` -> where that stands in the documents, if they are files.
     """
 
     kind: TargetKind
@@ -85,6 +87,7 @@ class Prepared:
     example: str = ""
     reuse: bool = True
     warnings: tuple[str, ...] = ()
+    locate: Callable[[str], Place] | None = None
 
     def keep(self, storage: Storage) -> InitData:
         """Keep the files this run brings along, and give what it starts with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,13 @@ from reana_lite.backends.base import StandIn
 from reana_lite.catalogue import Sources, fetcher, load_analysis, local_bytes, obtain, toplevel_uri
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
 from reana_lite.job import INIT_ROOT
+from reana_lite.serial import full_image
 from reana_lite.target.files import Scratch, clean, renamed
 from reana_lite.target.initdata import assigned
 from reana_lite.target.prepared import Brought, Prepared, TargetKind, TargetOptions
 from reana_lite.theory import Format, Theory, TheoryFile, read_theory
 from reana_lite.workflow.loading import read_workflow
+from reana_lite.workflow.yaml_text import Place
 
 WORDS = {Format.PATCH: "patch", Format.PATCHSET: "patchset"}
 """What analysis.yml and `theory_format` call a format, where it is not the format's own name."""
@@ -51,7 +53,7 @@ def without_theory(analysis: Analysis, sources: Sources, options: TargetOptions)
     scratch = Scratch(options.scratch)
     example = chosen_example(analysis, options.example)
     values = analysis.bind({**example.parameters, **options.parameters}, texts=assigned(options.assignments))
-    workflow, warnings = load_checked_workflow(analysis, sources)
+    workflow, warnings, locate = load_checked_workflow(analysis, sources)
     brought: list[Brought] = []
     parameters: dict[str, Any] = dict(values)
     for key, relative in analysis.files.items():
@@ -63,6 +65,7 @@ def without_theory(analysis: Analysis, sources: Sources, options: TargetOptions)
         kind=TargetKind.ANALYSIS,
         name=analysis.name,
         workflow=workflow,
+        locate=locate,
         origin=analysis.source,
         parameters=parameters,
         brought=tuple(brought),
@@ -86,8 +89,10 @@ def with_theory(prepared: Prepared, theory: Theory | None, files: list[Path], sc
     return replace(prepared, theory=theory, parameters=parameters, brought=tuple(brought), warnings=warnings)
 
 
-def load_checked_workflow(analysis: Analysis, sources: Sources) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """(the analysis's workflow as plain JSON, warnings); what analysis.yml says of stages is held against it."""
+def load_checked_workflow(
+    analysis: Analysis, sources: Sources
+) -> tuple[dict[str, Any], tuple[str, ...], Callable[[str], Place]]:
+    """(the analysis's workflow as plain JSON, warnings, where its parts stand), held against what analysis.yml says."""
     folder = Path(analysis.source).parent.resolve()
     uri = toplevel_uri(analysis.toplevel or ".", folder=folder)
     loaded = read_workflow(uri, analysis.workflow, fetcher(sources))
@@ -102,7 +107,7 @@ def load_checked_workflow(analysis: Analysis, sources: Sources) -> tuple[dict[st
             faults.append(document.fault(("results", index, "stage"), reason))
     if faults:
         raise InvalidAnalysis.of(faults)
-    return plain, tuple(str(warning) for warning in loaded.warnings)
+    return plain, tuple(str(warning) for warning in loaded.warnings), loaded.locate
 
 
 def chosen_example(analysis: Analysis, name: str) -> Example:
@@ -120,11 +125,11 @@ def stand_ins(analysis: Analysis | None, folder: Path, options: TargetOptions) -
     for software in analysis.environments if analysis is not None else ():
         if software.requirements:
             lock = (folder / software.requirements).read_text("utf-8")
-            found[software.image] = StandIn(software.image, lock)
+            found[full_image(software.image)] = StandIn(full_image(software.image), lock)
     for image, name in options.stand_ins.items():
         path = options.folder / Path(name).expanduser()
         try:
-            found[image] = StandIn(image, path.read_text("utf-8"))
+            found[full_image(image)] = StandIn(full_image(image), path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(f"stand-in {name!r} for {image} cannot be read: {error}", field="stand_in") from error
     return found

@@ -14,8 +14,6 @@ def step(line: str, out: str = "{workdir}/out", *, after: str = "", **more: Any)
     if after:
         parameters["input"] = {"stages": after, "output": "out", "unwrap": True}
     environment = {"environment_type": "localproc-env"}
-    if resources := more.pop("resources", None):
-        environment["resources"] = resources
     needs_init = '"init"' in json.dumps(parameters) + json.dumps(more)
     return {
         "dependencies": ([after] if after else []) + (["init"] if needs_init else []),
