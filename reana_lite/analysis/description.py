@@ -72,17 +72,21 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file fetched on first use; `sha256` is 64 hex digits."""
+    """A file fetched on first use; `sha256` is 64 hex digits.
+
+    With `member` the address gives an archive, and the file (and its digest) is that member, whatever else lies there.
+    """
 
     url: str
     sha256: str
     filename: str = ""
     description: str = ""
+    member: str = ""
 
     @property
     def name(self) -> str:
         """What the file is called where a step sees it."""
-        return self.filename or self.url.split("?")[0].rstrip("/").rpartition("/")[2] or "data"
+        return self.filename or (self.member or self.url.split("?")[0]).rstrip("/").rpartition("/")[2] or "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,9 @@ def _build(document: Document) -> Analysis:
             ScanTemplate(
                 name,
                 one["template"],
-                tuple(Parameter(axis, schema, required="default" not in schema) for axis, schema in one["axes"].items()),
+                tuple(
+                    Parameter(axis, schema, required="default" not in schema) for axis, schema in one["axes"].items()
+                ),
                 one.get("physical", ""),
                 one.get("description", ""),
             )

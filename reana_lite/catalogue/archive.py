@@ -1,13 +1,20 @@
-"""Zip files, unpacked without trust: no path out of the folder, no links, no bombs; checked before a byte is written."""
+"""Archives, unpacked without trust: no path out of the folder, no links, no bombs; checked before a byte is written.
+
+Zip files are unpacked as a whole; of other archives single members are read.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import shutil
 import stat
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from reana_lite.errors import InvalidInput
 
@@ -105,3 +112,36 @@ def _parents(name: str) -> list[str]:
 
 def _refused(archive: Path, reason: str) -> InvalidInput:
     return InvalidInput(f"{archive.name} {reason}", field="inputarchive", value=archive.name)
+
+
+@contextmanager
+def member(archive: Path, name: str) -> Iterator[IO[bytes]]:
+    """An open stream of one file of a zip or tar archive (compressed or not), by its path or the end of its path.
+
+    Raises InvalidInput if there is none, several, or no archive at all. How much is read is the caller's affair.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as source:
+                path = _one(archive, name, [info.filename for info in source.infolist() if not info.is_dir()])
+                with source.open(path) as stream:
+                    yield stream
+            return
+        with tarfile.open(archive) as tar:
+            path = _one(archive, name, [info.name for info in tar.getmembers() if info.isfile()])
+            found = tar.extractfile(path)
+            assert found is not None  # a regular file has a stream
+            with found as stream:
+                yield stream
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InvalidInput(f"{archive.name} is not a whole archive: {error}", field="member", value=name) from error
+
+
+def _one(archive: Path, name: str, paths: list[str]) -> str:
+    exact = [path for path in paths if path.removeprefix("./") == name]
+    found = exact or [path for path in paths if path.endswith(f"/{name}")]
+    if len(found) != 1:
+        there = ", ".join(sorted(found or paths)[:5]) or "nothing"
+        problem = "more than one" if found else "no"
+        raise InvalidInput(f"{archive.name} has {problem} member {name!r}; it has {there}", field="member", value=name)
+    return found[0]

@@ -19,6 +19,7 @@ from typing import IO
 from urllib.parse import quote, unquote, urlsplit
 
 from reana_lite.analysis import Download
+from reana_lite.catalogue.archive import member
 from reana_lite.catalogue.sources import Sources
 from reana_lite.errors import InvalidAnalysis, InvalidInput, NotFound, Unavailable
 
@@ -94,7 +95,8 @@ def local_bytes(path: Path, *, limit_bytes: int = LOCAL_LIMIT_BYTES) -> bytes:
 def obtain(download: Download, sources: Sources, *, say: Callable[[str], None] = lambda line: None) -> Path:
     """The file of a download, verified: from the mirror, from those kept, else fetched now and kept.
 
-    Raises InvalidAnalysis when what the address gives has another digest, Unavailable when it does not answer.
+    Raises InvalidAnalysis when what the address gives has another digest (or an archive lacks the member), Unavailable
+    when it does not answer. Of an archive only the member is kept, and verified by its own digest.
     """
     kept = sources.downloads.expanduser() / download.sha256 / download.name
     if kept.is_file() and _sha256(kept) == download.sha256:
@@ -104,7 +106,10 @@ def obtain(download: Download, sources: Sources, *, say: Callable[[str], None] =
         return mirrored
     say(f"fetching {download.url}")
     try:
-        _store(download.url, kept, sources, sha256=download.sha256)
+        if download.member:
+            _store_member(download, kept, sources)
+        else:
+            _store(download.url, kept, sources, sha256=download.sha256)
     except (NotFound, Unavailable) as error:
         raise type(error)(f"{error.message}{remark}", **error.details) from error
     return kept
@@ -133,11 +138,31 @@ def _mirrored(download: Download, sources: Sources) -> tuple[Path | None, str]:
 
 
 def _store(uri: str, destination: Path, sources: Sources, *, sha256: str, token: str = "") -> None:
+    with _opened(uri, sources.timeout_s, token) as stream:
+        _write(stream, destination, uri, sources, sha256=sha256)
+
+
+def _store_member(download: Download, destination: Path, sources: Sources) -> None:
+    """Keep one file of the archive at an address; the archive itself is kept no longer than that takes."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".part-") as folder:
+        archive = Path(folder) / "archive"
+        _store(download.url, archive, sources, sha256="")
+        try:
+            with member(archive, download.member) as stream:
+                place = f"{download.member} in {download.url}"
+                _write(stream, destination, place, sources, sha256=download.sha256)
+        except InvalidInput as error:
+            raise InvalidAnalysis(f"{download.url}: {error.message}: not used") from error
+
+
+def _write(stream: IO[bytes], destination: Path, uri: str, sources: Sources, *, sha256: str) -> None:
+    """Bring a stream to `destination`, whole or not at all; with `sha256` only what has that digest."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     handle, part = tempfile.mkstemp(dir=destination.parent, prefix=".part-")
     try:
-        with os.fdopen(handle, "wb") as out, _opened(uri, sources.timeout_s, token) as stream:
+        with os.fdopen(handle, "wb") as out:
             for chunk in _chunks(stream, uri, limit_bytes=sources.download_limit_bytes, limit_s=None):
                 digest.update(chunk)
                 out.write(chunk)
