@@ -7,12 +7,11 @@ of them while it does, so that a campaign of any size takes little memory and be
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from reana_lite.campaign import Request, identity
 from reana_lite.catalogue import Sources
@@ -20,7 +19,7 @@ from reana_lite.config import Settings
 from reana_lite.database import Database, campaigns
 from reana_lite.database.campaigns import CampaignRecord, NewRun, PointRecord
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
-from reana_lite.event import RunState, to_row
+from reana_lite.event import RunStarted, RunState, to_row
 from reana_lite.storage.base import Storage
 from reana_lite.submission import document_of, new_run_id, started_of
 from reana_lite.target.files import Scratch
@@ -31,6 +30,9 @@ from reana_lite.theory.scan import Point, Scan, scan_of
 
 CHUNK = 100
 """Points that become runs in one transaction."""
+
+WARNINGS = 20
+"""Different warnings that are said; all of them are in the records of the runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +152,19 @@ class Planner:
                 campaigns.stop_superseded(transaction, record.id, by=self.settings.user)
         return added, again
 
-    def warnings_of(self, prepared: Prepared, point: Point) -> None:
-        """Say what is to be said of one point; the same thing once."""
-        for warning in prepared.warnings:
-            if warning not in self._said:
-                self._said.add(warning)
-                self.say(f"{point.name}: {warning}")
+    def started(
+        self, one: Frame, point: Point, request: Request, scratch: Scratch, *, run: str = ""
+    ) -> tuple[Prepared, RunStarted]:
+        """(prepared, first event) of the run of a point, its files kept; raises InvalidInput if its theory is refused."""
+        prepared = prepare(one, point, folder=Path(request.folder), scratch=scratch)
+        self._warn(prepared)
+        own = prepared.keep(self.storage)
+        init = replace(own, trees=(*one.init.trees, *own.trees))
+        return prepared, started_of(prepared, init, salt="" if request.reuse else run)
 
     def _warn(self, prepared: Prepared) -> None:
         for warning in prepared.warnings:
-            if warning not in self._said:
+            if warning not in self._said and len(self._said) < WARNINGS:
                 self._said.add(warning)
                 self.say(warning)
 
@@ -202,24 +207,17 @@ class Enrolment:
             self.done = bool(campaigns.get(planner.database, self.record.id).stopped_at)
         return len(page)
 
-    def prepared(self, row: PointRecord, scratch: Scratch) -> Prepared:
-        """The run of one point, before its files are kept; raises InvalidInput if its theory is refused."""
-        if row.target not in self._frames:
-            raise NotFound(f"{row.target} is not part of campaign {self.record.name} any more", target=row.target)
-        return prepare(self._frames[row.target], row.point, folder=Path(self.record.request.folder), scratch=scratch)
-
     def run_of(self, row: PointRecord, scratch: Scratch) -> NewRun:
         """The run of one point, its files kept."""
-        prepared = self.prepared(row, scratch)
-        own = prepared.keep(self.planner.storage)
-        init = replace(own, trees=(*self._frames[row.target].init.trees, *own.trees))
+        if row.target not in self._frames:
+            raise NotFound(f"{row.target} is not part of campaign {self.record.name} any more", target=row.target)
         run = new_run_id()
-        started = started_of(prepared, init, salt="" if self.record.request.reuse else run)
+        request = self.record.request
+        prepared, started = self.planner.started(self._frames[row.target], row.point, request, scratch, run=run)
         asked = {"campaign": self.record.id, "point": row.number}
         theory = prepared.theory.name if prepared.theory is not None else row.point.name
-        request = {**document_of(prepared, reuse="salt" not in started.options, asked=asked),
-                   "point": dict(row.point.values)}  # fmt: skip
-        return NewRun(run, prepared.name, theory, request, to_row(started))
+        document = document_of(prepared, reuse=request.reuse, asked=asked) | {"point": dict(row.point.values)}
+        return NewRun(run, prepared.name, theory, document, to_row(started))
 
     def _read(self, page: Sequence[PointRecord]) -> None:
         axes = tuple(dict.fromkeys(name for row in page for name in row.point.values))
@@ -235,11 +233,3 @@ def planner(
     """A Planner with a scratch folder that goes at the end."""
     with tempfile.TemporaryDirectory(prefix="recast-") as folder:
         yield Planner(database, storage, settings=settings, scratch=Path(folder), say=say)
-
-
-def first_event_of(frames: Sequence[Frame]) -> Mapping[str, Any]:
-    """What `backends.choice.choose` looks at, for several targets at once."""
-    stand_ins: dict[str, Any] = {}
-    for one in frames:
-        stand_ins |= one.prepared.options.get("stand_ins", {})
-    return {"workflow": [one.prepared.workflow for one in frames], "options": {"stand_ins": stand_ins}}

@@ -262,6 +262,49 @@ class Database:
         with self._reading() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
+    def kept_outcomes(self, keys: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Those of these jobs whose outputs are there to be reused: key -> (attempt, digest of the outputs)."""
+        wanted = sorted(set(keys))
+        found: dict[str, tuple[int, str]] = {}
+        statement = select(_jobs.c.key, _jobs.c.attempt, _jobs.c.digest).join(
+            _keys, and_(_keys.c.key == _jobs.c.key, _keys.c.counts == _jobs.c.attempt)
+        )
+        with self._reading() as connection:
+            for first in range(0, len(wanted), PAGE):
+                rows = connection.execute(statement.where(_jobs.c.key.in_(wanted[first : first + PAGE])))
+                found.update((row.key, (row.attempt, row.digest)) for row in rows)
+        return found
+
+    def step_durations(self, analysis: str, *, limit: int = 2000) -> list[tuple[str, float]]:
+        """(node, seconds) of the newest finished steps that runs of an analysis have computed themselves."""
+        statement = (
+            select(_nodes.c.node, (_jobs.c.ended_at - _jobs.c.started_at).label("took_s"))
+            .select_from(_nodes)
+            .join(_runs, _runs.c.id == _nodes.c.run)
+            .join(_jobs, and_(_jobs.c.key == _nodes.c.key, _jobs.c.attempt == _nodes.c.attempt))
+            .where(
+                _runs.c.analysis == analysis,
+                _jobs.c.first_run == _nodes.c.run,
+                _jobs.c.state == "finished",
+                _jobs.c.started_at > 0,
+            )
+            .order_by(_runs.c.created_at.desc())
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return [(row.node, max(0.0, row.took_s)) for row in connection.execute(statement)]
+
+    def nodes_of_newest(self, analysis: str) -> list[str]:
+        """The nodes of the newest finished run of an analysis; [] if there is none."""
+        newest = (
+            select(_runs.c.id)
+            .where(_runs.c.analysis == analysis, _runs.c.state == "finished")
+            .order_by(_runs.c.created_at.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            return list(connection.execute(select(_nodes.c.node).where(_nodes.c.run.in_(newest))).scalars())
+
     def kept_jobs(self) -> list[JobRecord]:
         """Attempts whose outputs are there to be reused."""
         with self._reading() as connection:
