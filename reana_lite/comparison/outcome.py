@@ -136,11 +136,19 @@ def _with_limit(outcome: Outcome, best: Limit) -> Outcome:
 
 # -- many of them ----------------------------------------------------------------------------------------------------
 def axes_of(outcomes: Sequence[Outcome]) -> list[str]:
-    """Parameters that are numbers in all outcomes and not the same in all, in the order of the first outcome."""
+    """Parameters that are numbers in all outcomes and not the same in all, in the order of the first outcome.
+
+    Of parameters that are equal everywhere (m_lsp and m_neutralino_1) the one with the shortest name.
+    """
     if not outcomes:
         return []
     names = [name for name in outcomes[0].parameters if all(o.number(name) is not None for o in outcomes)]
-    return [name for name in names if len({o.number(name) for o in outcomes}) > 1]
+    varying: dict[tuple[float | None, ...], str] = {}
+    for name in names:
+        column = tuple(o.number(name) for o in outcomes)
+        if len(set(column)) > 1 and len(name) < len(varying.get(column, name + "+")):
+            varying[column] = name
+    return [name for name in names if name in varying.values()]
 
 
 def require_axis(outcomes: Sequence[Outcome], axis: str) -> list[float]:
