@@ -48,14 +48,14 @@ LINGER_S = 0.03
 
 @dataclass(slots=True)
 class Active:
-    """An attempt that this worker has begun, or follows, and the nodes that wait for it."""
+    """An attempt that this worker has begun, or follows, and the nodes that wait for it; `first` is for whom it began."""
 
     attempt: int
     nodes: list[tuple[Drive, SubmitJob]]
     begun: bool
     tries: int = 1
     started: bool = False
-    run: str = ""
+    first: tuple[Drive, SubmitJob] | None = None
 
 
 @dataclass(slots=True)
@@ -287,11 +287,11 @@ class Worker:
         """
         lost = outcome.cause is Cause.LOST and active.tries < LOST_LIMIT
         again = lost or outcome.state is JobState.STOPPED  # stopped by another's withdrawal: these still want it
+        if active.begun and active.first is not None:
+            turn.spoiled += self._inputs.ended(*active.first, outcome)
         for drive, submit in active.nodes:
             changed[drive.run] = drive
-            mine = active.begun and drive.run == active.run
-            if mine:
-                turn.spoiled += self._inputs.ended(drive, submit, outcome)
+            mine = active.begun and active.first is not None and drive is active.first[0]
             if again or (not mine and outcome.details.get("changed_inputs")):
                 drive.queue.appendleft(submit)
                 drive.waiting.pop(submit.node, None)
@@ -327,7 +327,7 @@ class Worker:
                     drive.queue.appendleft(submit)
                     continue
                 tries = drive.lost.pop(submit.node, 0) + 1
-                active = Active(claim.attempt, [(drive, submit)], claim.begun, tries, run=drive.run)
+                active = Active(claim.attempt, [(drive, submit)], claim.begun, tries, first=(drive, submit))
                 self._active[key] = active
                 drive.waiting[submit.node] = submit
                 drive.nodes[submit.node] = NodeRow(key, claim.attempt, "queued")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
+from conftest import within
 from steps import scatter, step, workflow
 
 TEXT = {"type": "string", "default": "", "description": "Where steps write down that they have run."}
@@ -188,10 +188,7 @@ def test_a_lost_attempt_that_changed_its_input_leaves_nothing_wrong(recast, writ
     line = "echo more >> {input}; echo begun >> {diary}; test -e {diary}.go || sleep 60; cat {input} > {out}"
     write("w.yml", workflow(make=step("echo made > {out}"), append=step(line, after="make")))
     process = recast.start("run", "w.yml", "-q", "-p", f"diary={diary}")
-    until = time.monotonic() + 60
-    while "begun" not in diary.read_text():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    within(60, lambda: "begun" in diary.read_text())
     process.kill()
     process.communicate()
     write("diary.go", "")
@@ -200,6 +197,19 @@ def test_a_lost_attempt_that_changed_its_input_leaves_nothing_wrong(recast, writ
     assert content(resumed, "append/out") == ["made", "more", "more"]
     fresh = recast.json("run", "fresh.yml", "-q")
     assert content(fresh, "copy/out") == ["made"]
+    verified(recast)
+
+
+def test_a_stopped_step_that_changed_its_input_leaves_nothing_wrong(recast, write) -> None:
+    diary = write("diary", "")
+    line = "echo more >> {input}; echo begun >> {diary}; sleep 60"
+    write("w.yml", workflow(make=step("echo made > {out}"), append=step(line, after="make")))
+    process = recast.start("run", "w.yml", "-q", "-p", f"diary={diary}")
+    within(60, lambda: "begun" in diary.read_text())
+    recast("stop", "latest")
+    process.communicate(timeout=60)
+    write("fresh.yml", workflow(make=step("echo made > {out}"), copy=step("cat {input} > {out}", after="make")))
+    assert content(recast.json("run", "fresh.yml", "-q"), "copy/out") == ["made"]
     verified(recast)
 
 
