@@ -139,6 +139,14 @@ class ContainerBackend(LocalBackend):
         with path.open("rb") as stream:
             return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
 
+    def close(self) -> None:
+        """End everything, and remove what an engine was still making when it was killed."""
+        used = bool(self._instance) and not self._closed
+        super().close()
+        if used and self._engine is not None and not self._engine.is_daemonless:
+            there = engines.names_of(self._engine, f"recast.instance={self._instance}")
+            self._remove([name for name, _ in there])
+
     # -- leftovers ---------------------------------------------------------------------------------------------------
 
     def _clean(self, instance: str | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,16 @@ def test_when_worker_or_supervisor_are_killed_the_container_goes_too(storage: Lo
         assert containers(backend) == []
     finally:
         backend.close()
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.2, 0.3])
+def test_closing_while_a_container_is_being_made_leaves_none(storage: LocalStorage, delay_s: float) -> None:
+    backend = make(storage)
+    backend.submit([task("a", "sleep 1000", environment=CONTAINER)])
+    backend.wait(10.0)
+    time.sleep(delay_s)  # the instant is the point of this test
+    backend.close()
+    assert containers(backend) == []
 
 
 def test_an_engine_that_does_not_answer_tells_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
