@@ -140,6 +140,10 @@ def resume(installation: Installation, name: str, options: dict[str, Any]) -> st
         return record.id
     if record.state == "finished":
         raise Conflict(f"run {record.id} is finished: there is nothing to go on with", run=record.id)
+    if record.campaign:
+        raise Conflict(
+            f"run {record.id} is part of a campaign: try it again with recast campaign retry {record.name}", run=record.id
+        )
     asked = record.request["asked"]
     return _ask(
         installation, asked, name=record.name, reuse=record.request["reuse"], quiet=options["quiet"], parent=record.id
