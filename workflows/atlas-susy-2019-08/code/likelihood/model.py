@@ -120,9 +120,9 @@ class Model:
         inverse = np.where(theta > 0, 1 / np.where(theta > 0, theta, 1.0), 0.0)
         relative += powers * inverse
         own -= powers * inverse**2
-        slopes = np.zeros((len(self.bins), size))
-        np.add.at(slopes, self.bin_of, shift + rate[:, None] * relative)
-        nu = np.maximum(np.bincount(self.bin_of, weights=rate, minlength=len(self.bins)), 1e-300)
+        in_bin = (self.bin_of == np.arange(len(self.bins))[:, None]).astype(float)
+        slopes = in_bin @ (shift + rate[:, None] * relative)
+        nu = np.maximum(np.bincount(self.bin_of, weights=rate, minlength=len(self.bins)), 1e-100)
         excess = np.where(data.used, 1 - data.n / nu, 0.0)
         weight = np.where(data.used, data.n / nu**2, 0.0)
         w = excess[self.bin_of]
