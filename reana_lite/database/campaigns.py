@@ -116,9 +116,8 @@ def add_points(transaction: Transaction, campaign: str, points: Iterable[tuple[s
     connection = transaction.connection
     last = connection.execute(select(func.max(_points.c.number)).where(_points.c.campaign == campaign)).scalar() or 0
     before = last
-    known = set(
-        connection.execute(select(_points.c.target, _points.c.key).where(_points.c.campaign == campaign)).tuples()
-    )
+    there = connection.execute(select(_points.c.target, _points.c.key).where(_points.c.campaign == campaign))
+    known = {(row.target, row.key) for row in there}
     rows: list[dict[str, Any]] = []
     for target, point in points:
         if (target, point.key) in known:
@@ -290,7 +289,7 @@ def fill(
         statement = select(_points.c.number, _points.c.before).where(
             _points.c.campaign == campaign.id, _points.c.number.in_(some), _PENDING
         )
-        pending = dict(connection.execute(statement.with_for_update()).tuples().all())
+        pending = {row.number: row.before for row in connection.execute(statement.with_for_update())}
         rows = [(number, runs[number], before) for number, before in pending.items() if number in runs]
         if rows:
             _create_runs(transaction, campaign, rows)
@@ -311,15 +310,15 @@ def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Seque
     numbers: dict[str, int] = {}
     for some in _chunks(befores):
         found = connection.execute(select(_runs.c.id, _runs.c.number).where(_runs.c.id.in_(some), mine))
-        numbers.update(found.tuples().all())
+        numbers.update((row.id, row.number) for row in found)
     restarts: dict[int, int] = {}
     for some in _chunks(list(numbers.values())):
         found = connection.execute(
-            select(_runs.c.number, func.max(_runs.c.restart))
+            select(_runs.c.number, func.max(_runs.c.restart).label("restart"))
             .where(mine, _runs.c.number.in_(some))
             .group_by(_runs.c.number)
         )
-        restarts.update(found.tuples().all())
+        restarts.update((row.number, row.restart) for row in found)
     records, requests, events = [], [], []
     for _, run, before in rows:
         if before in numbers:

@@ -125,7 +125,7 @@ def test_empty_and_too_large_scans_are_refused_early() -> None:
         scan_of(grid([parse_axis("a=1:3:1")]), where=[Expression.of("a > 5")])
     with pytest.raises(InvalidInput, match="no points"):
         scan_of([])
-    with pytest.raises(InvalidInput, match="1000000000000 points.*RECAST_SCAN_LIMIT"):
+    with pytest.raises(InvalidInput, match=r"1000000000000 points.*RECAST_SCAN_LIMIT"):
         grid([parse_axis("a=1:1000000:1"), parse_axis("b=1:1000000:1")])
     with pytest.raises(InvalidInput, match=r"e\+9 points"):
         parse_axis("a=0:1e9:1")

@@ -1,0 +1,316 @@
+"""Scans and campaigns through `recast`: bad points, resumed, extended, retried, killed; nothing twice, nothing lost.
+
+The diary of test_kill.py: every step appends a line when it begins and another when it ends, so that the test and not the
+program tells what really ran.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import threading
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import within
+
+SEEDS = int(os.environ.get("RECAST_KILL_SEEDS", "6"))
+"""How many random instants."""
+
+WORKFLOW = """
+stages:
+- name: shared
+  dependencies: [init]
+  scheduler:
+    scheduler_type: multistep-stage
+    parameters:
+      k: [1, 2, 3]
+      diary: {step: init, output: diary}
+      out: '{workdir}/out.txt'
+    scatter: {method: zip, parameters: [k]}
+    step:
+      process:
+        process_type: string-interpolated-cmd
+        cmd: 'echo begin {out} >> {diary}; sleep 0.0{k}; echo {k} > {out}; echo end {out} >> {diary}'
+      environment: {environment_type: localproc-env}
+      publisher: {publisher_type: frompar-pub, outputmap: {out: out}}
+- name: own
+  dependencies: [shared]
+  scheduler:
+    scheduler_type: singlestep-stage
+    parameters:
+      n: {step: init, output: n}
+      shared: {stages: shared, output: out}
+      diary: {step: init, output: diary}
+      out: '{workdir}/own.txt'
+    step:
+      process:
+        process_type: string-interpolated-cmd
+        cmd: >-
+          echo begin own-{n} >> {diary}; test {n} != 13 && cat {shared} > {out} && echo {n} >> {out}
+          && echo end own-{n} >> {diary}
+      environment: {environment_type: localproc-env}
+      publisher: {publisher_type: frompar-pub, outputmap: {out: out}}
+"""
+
+
+@pytest.fixture
+def workflow(write):
+    """The workflow in the working folder, and its diary."""
+    write("workflow.yml", WORKFLOW)
+    return write("diary", "")
+
+
+def begun(diary: Path) -> Counter[str]:
+    return Counter(line.split()[1] for line in diary.read_text().splitlines() if line.startswith("begin"))
+
+
+def of_points(recast, name: str = "latest") -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in recast.json("campaign", "status", name)["all_points"]:
+        found.setdefault(row["state"], []).append(row["name"])
+    return found
+
+
+# -- one campaign ----------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_of_the_minimal_analysis(recast, write) -> None:
+    recast("catalogue", "create", "my")
+    write("points.csv", "name,m_gluino,m_lsp\n" + "".join(f"g{m},{m},0\n" for m in range(1600, 2400, 100))
+          + "text,abc,0\nfar,99999,0\nunphysical,1500,1600\n")  # fmt: skip
+    arguments = ["scan", "./my", "--csv", "points.csv", "-p", "n_events=100", "-p", "blocks=[1]", "--name", "mine"]
+    first = recast.json(*arguments, "-q", code=1)
+    assert first["name"] == "mine"
+    assert first["state"] == "failed"
+    assert first["skipped"] == {"unphysical": 1}
+    counts = {state: number for state, number in first["points"].items() if number}
+    assert counts == {"total": 10, "finished": 8, "refused": 2}
+    status = recast.json("campaign", "status", "mine")
+    causes = {row["name"]: row["error"] for row in status["all_points"] if row["state"] == "refused"}
+    assert "'m_gluino' is 'abc'; right is a number from 500 to 5000" in causes["text"]
+    assert "99999" in causes["far"]
+    verdicts = {row["name"]: row["verdict"] for row in status["all_points"] if row["state"] == "finished"}
+    assert verdicts["g1600"] == "excluded"
+    assert set(verdicts.values()) <= {"excluded", "not-excluded", "undetermined"}
+
+    again = recast.json(*arguments, "-q", code=1)
+    assert again["id"] == first["id"], "the same request is the same campaign"
+    assert len(recast.json("ls", "-n", "100")) == 8, "nothing was created again"
+
+    # a changed limit re-fits without generating again; the same scan of a changed analysis is another campaign
+    code = recast.folder / "my" / "code" / "limit.py"
+    code.write_text(code.read_text() + "\n# changed\n")
+    plan = recast.json("plan", "./my", "--csv", "points.csv", "-p", "n_events=100", "-p", "blocks=[1]")
+    stages = {stage["stage"]: stage for stage in plan["stages"]}
+    assert (stages["generate"]["there"], stages["generate"]["to_run"]) == (8, 0)
+    assert (stages["limit"]["there"], stages["limit"]["to_run"]) == (0, 8)
+    assert plan["refused"] == 2
+    assert plan["seconds"] > 0
+    changed = recast.json(*arguments, "-q", code=1)
+    assert changed["id"] != first["id"]
+    assert changed["name"] == "mine-2"
+    assert (changed["steps"]["total"], changed["steps"]["reused"]) == (24, 16)
+    names = [row["name"] for row in recast.json("campaign", "ls")]
+    assert names == ["mine-2", "mine"]
+
+
+def test_a_failing_point_stops_no_other_and_can_be_retried(recast, workflow) -> None:
+    scan = ["scan", "workflow.yml", "--grid", "n=11:15:1", "-p", f"diary={workflow}", "--name", "five", "-q"]
+    document = recast.json(*scan, code=1)
+    assert document["points"]["failed"] == 1
+    assert of_points(recast) == {"finished": ["n=11", "n=12", "n=14", "n=15"], "failed": ["n=13"]}
+    assert "failed" in recast("campaign", "status", "--state", "failed")
+    assert all(count == 1 for count in begun(workflow).values())
+    again = recast.json(*scan, code=1)
+    assert again["id"] == document["id"]
+    assert begun(workflow)["own-13"] == 1, "the same command does not try failed points again"
+    recast("campaign", "retry", "five", "-q", code=1)
+    counts = begun(workflow)
+    assert counts.pop("own-13") == 2
+    assert set(counts.values()) == {1}
+    failed = recast.json("ls", "--state", "failed")
+    assert [run["name"] for run in failed] == ["five.3.1", "five.3"]
+    assert "recast campaign retry" in recast("run", "--resume", failed[0]["id"], code=6)
+
+
+def test_extended_it_computes_only_what_is_new(recast, workflow) -> None:
+    recast("scan", "workflow.yml", "--grid", "n=1:3:1", "-p", f"diary={workflow}", "--name", "grow", "-q")
+    document = recast.json("campaign", "extend", "grow", "--grid", "n=2:6:1", "-q")
+    assert document["points"]["finished"] == document["points"]["total"] == 6
+    assert set(begun(workflow).values()) == {1}
+    assert of_points(recast, "grow") == {"finished": [f"n={n}" for n in range(1, 7)]}
+    other = workflow.with_name("other")
+    other.touch()
+    document = recast.json("campaign", "extend", "grow", "-p", f"diary={other}", "-q")
+    assert document["points"]["finished"] == 6, "all of them anew with another parameter"
+    assert len(begun(other)) == 3 + 6
+    assert "give more points" in recast("campaign", "extend", "grow", code=2)
+
+
+def test_stopped_by_one_process_and_resumed_by_another(recast, workflow, write) -> None:
+    gate = recast.folder / "gate"
+    wait = f"while ! test -e {gate}; do sleep 0.05; done; echo begin own-{{n}}"
+    write("workflow.yml", WORKFLOW.replace("echo begin own-{n}", wait))
+    scan = ["scan", "workflow.yml", "--grid", "n=20:39:1", "-p", f"diary={workflow}", "--name", "long"]
+    process = recast.start(*scan)
+    within(60, lambda: sum(line.startswith("end") for line in workflow.read_text().splitlines()) == 3)
+    recast("campaign", "stop", "long")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, (out, err)
+    assert "long stopped" in out
+    states = of_points(recast, "long")
+    assert sum(map(len, states.values())) == 20
+    assert set(states) <= {"stopped", "planned"}
+    gate.touch()
+    document = recast.json("campaign", "resume", "long", "-q")
+    assert document["state"] == "finished"
+    assert document["points"]["finished"] == 20
+    assert set(begun(workflow).values()) == {1}
+    assert document["steps"]["reused"] >= 57
+
+
+def test_interrupted_it_goes_on_by_the_same_command(recast, workflow) -> None:
+    scan = ["scan", "workflow.yml", "--grid", "n=20:39:1", "-p", f"diary={workflow}", "--name", "cut"]
+    process = recast.start(*scan)
+    within(60, lambda: "end own" in workflow.read_text())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "recast campaign resume cut" in err
+    assert "Traceback" not in err
+    said = recast(*scan)
+    assert "20 points (20 finished)" in said
+    assert len(recast.json("campaign", "ls")) == 1
+    ends = Counter(line for line in workflow.read_text().splitlines() if line.startswith("end own"))
+    assert len(ends) == 20
+    # one may have written its last line, but not ended yet, when it was interrupted
+    assert sum(ends.values()) - len(ends) <= (os.cpu_count() or 1), ends
+
+
+# -- several at once ---------------------------------------------------------------------------------------------------
+
+
+def test_two_campaigns_that_need_the_same_jobs_compute_them_once(recast, workflow) -> None:
+    recast("ls")  # makes the installation
+    processes = [
+        recast.start("scan", "workflow.yml", "--grid", grid, "-p", f"diary={workflow}", "--name", grid[2:4], "-q", "--json")
+        for grid in ("n=20:27:1", "n=24:31:1")
+    ]
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, (out, err)
+    counts = begun(workflow)
+    assert len(counts) == 3 + 12
+    assert set(counts.values()) == {1}, counts
+
+
+def test_the_same_scan_from_two_processes_is_one_campaign(recast, workflow) -> None:
+    recast("ls")
+    scan = ["scan", "workflow.yml", "--grid", "n=20:31:1", "-p", f"diary={workflow}", "-q", "--json"]
+    processes = [recast.start(*scan) for _ in range(2)]
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, (out, err)
+    assert len(recast.json("campaign", "ls")) == 1
+    assert len(recast.json("ls", "-n", "100")) == 12
+    assert set(begun(workflow).values()) == {1}
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_killed_at_any_instant_nothing_is_lost_and_nothing_done_twice(recast, workflow, seed: int) -> None:
+    rng = random.Random(seed)
+    scan = ["scan", "workflow.yml", "--grid", "n=20:25:1", "-p", f"diary={workflow}", "-q", "--json"]
+    other = ["scan", "workflow.yml", "--grid", "n=23:27:1", "-p", f"diary={workflow}", "-q", "--json"]
+    second = recast.start(*other) if seed % 2 else None
+    process = recast.start(*scan)
+    try:
+        process.communicate(timeout=0.5 + 1.2 * rng.random())
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+    finished_then = {line.split()[1] for line in workflow.read_text().splitlines() if line.startswith("end")}
+    document = recast.json(*scan)
+    assert document["state"] == "finished"
+    assert document["points"]["finished"] == document["points"]["total"] == 6
+    assert set(of_points(recast, document["id"])) == {"finished"}
+    if second is not None:
+        out, err = second.communicate(timeout=120)
+        assert second.returncode == 0, (out, err)
+    counts = begun(workflow)
+    assert len(counts) == 3 + (8 if second is not None else 6)
+    # a step that had ended may run again only if the kill fell between its last command and its exit record
+    again = [name for name in finished_then if counts[name] > 1]
+    assert len(again) <= (os.cpu_count() or 1), counts
+    with closing(sqlite3.connect(recast.home / "records.db")) as records:
+        runs = records.execute("SELECT count(*) FROM runs").fetchone()[0]
+        points = records.execute("SELECT count(*) FROM points WHERE run != ''").fetchone()[0]
+    assert runs == points, "no run without its point"
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_what_makes_no_sense_is_refused_in_a_sentence(recast, workflow, call) -> None:
+    scan = ("scan", "workflow.yml")
+    call(*scan).refused(2, "give points by one of --grid, --csv")
+    call(*scan, "--grid", "n=1,2", "--csv", "x").refused(2, "give one of")
+    call(*scan, "--grid", "n").refused(2, "--grid 'n'", "right is")
+    call(*scan, "--grid", "n=1:5:1", "--where", "n > 9").refused(2, "no points (5 left out by --where)")
+    call(*scan, "--grid", "n=1:1e6:1").refused(2, "more than 100000 points", "RECAST_SCAN_LIMIT")
+    call(*scan, "--grid", "n=1:1e6:1", "--grid", "m=1:1e6:1").refused(2, "1000000000000 points")
+    call(*scan, "--grid", "n=1,2", "--where", "k < 3").refused(2, "no axis 'k'")
+    call(*scan, "--csv", "nothing.csv").refused(2, "is no file")
+    call(*scan, "--folder", "nothing").refused(4, "is no folder")
+    call("scan", "workflow.yml,workflow.yml", "--grid", "n=1").refused(2, "named twice")
+    call("scan", "nothing.yml", "--grid", "n=1").refused(4, "does not exist")
+    call("campaign", "status", "nothing").refused(4, "no campaign 'nothing'")
+    call("campaign", "status").refused(4, "no campaigns yet")
+    assert call("campaign", "ls").out.count("\n") == 1
+
+
+def test_a_dry_run_lists_points_and_keeps_no_record(recast, call, workflow) -> None:
+    said = call("scan", "workflow.yml", "--grid", "n=1:3:1", "--grid", "m=a,b", "--where", "n != 2", "--dry-run")
+    assert said.code == 0
+    assert [line.split("\t") for line in said.out.splitlines()] == [
+        ["POINT", "n", "m"], ["n=1,m=a", "1", "a"], ["n=1,m=b", "1", "b"], ["n=3,m=a", "3", "a"], ["n=3,m=b", "3", "b"]
+    ]  # fmt: skip
+    assert "4 points, 2 excluded" in said.err
+    assert call("campaign", "ls").out.count("\n") == 1
+
+
+def test_a_large_scan_is_planned_at_once_and_costs_little(recast, workflow) -> None:
+    """The points of 20,000 theories are rows; only those that are about to be driven become runs."""
+    from reana_lite.campaign import Request
+    from reana_lite.config import Settings
+    from reana_lite.database import Database, campaigns
+    from reana_lite.planning import Enrolment, planner
+    from reana_lite.storage.local import LocalStorage
+    from reana_lite.theory.scan import grid, parse_axis
+
+    settings = Settings.from_environment({"RECAST_HOME": str(recast.home), "LOGNAME": "me"})
+    database, storage = Database(settings.database), LocalStorage(settings.storage)
+    request = Request(("workflow.yml",), folder=str(recast.folder), assignments=(f"diary={workflow}",))
+    with planner(database, storage, settings=settings) as planning:
+        planned = planning.plan(request, grid([parse_axis("n=1:20000:1")]))
+        record, known = planning.campaign(planned)
+        assert not known
+        assert planning.campaign(planned) == (record, True)
+        enrolment = Enrolment(planning, record, planned.frames)
+        enrolment.top_up(8)
+        progress = campaigns.progress(database, record.id)
+        assert progress.total == 20000
+        assert 8 <= progress.count("queued") <= 100
+        assert not enrolment.done
+        stopped = threading.Thread(target=campaigns.stop, args=(database, record.id), kwargs={"by": "me"})
+        stopped.start()
+        stopped.join()
+        enrolment.enrol(100)
+        assert enrolment.done, "a stopped campaign gets no more runs"
+        assert campaigns.progress(database, record.id).count("stopped") == progress.count("queued")
+    database.close()
