@@ -37,7 +37,7 @@ class Efficiency:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One theory by one analysis. `expected` are the limits on mu at -2, -1, 0, +1, +2 sigma.
+    """One theory by one analysis. `observed` is the limit on mu, `expected` those at -2, -1, 0, +1, +2 sigma.
 
     `xsec_pb` with its error is the sum of all processes; the errors are added linearly (scales and parton densities move
     all of them together). `r_mc_error` is the Monte Carlo error of r_observed.
@@ -65,6 +65,7 @@ class Outcome:
     xsec_limit_expected_pb: float | None = None
     within_validity: bool = True
     reasons: tuple[str, ...] = ()
+    lumi_ifb: float | None = None
     efficiencies: Mapping[str, Efficiency] = field(default_factory=dict)
     message: str = ""
 
@@ -104,6 +105,7 @@ def outcome_of(result: Result, *, values: Mapping[str, Value] | None = None) -> 
         xsec_error_pb=error,
         within_validity=result.within_validity,
         reasons=result.reasons,
+        lumi_ifb=result.lumi_ifb,
         efficiencies={r.name: Efficiency(r.efficiency, r.efficiency_error, r.signal) for r in result.regions},
     )
     return _with_limit(outcome, best) if best is not None and best.status == "ok" else outcome

@@ -1,31 +1,27 @@
-"""Publication plots of results: yields per region, upper limits per likelihood.
-
-A place: it writes files. matplotlib and mplhep (extra `plots`) are loaded when a plot is made. The same result gives
-the same bytes: no dates, no random names; no display is needed. Colours are of the Okabe-Ito palette, told apart with
-any colour vision and in grey. Called by the command line and the server.
-"""
+"""Plots of one result: yields per region, upper limits per likelihood. Called by the command line and the server."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from reana_lite.errors import InvalidInput, NotAllowed
+from reana_lite.errors import InvalidInput
+from reana_lite.plots.drawing import (
+    BAND_1,
+    BAND_2,
+    BLACK,
+    BLUE,
+    GREY,
+    SKY,
+    VERMILION,
+    draw,
+    shortened,
+)
 from reana_lite.result import Limit, Region, Result
 
-FORMATS: dict[str, dict[str, Any]] = {
-    ".pdf": {"CreationDate": None, "Producer": None, "Creator": "reana-lite"},
-    ".svg": {"Date": None, "Creator": "reana-lite"},
-    ".png": {"Software": None},
-}
-"""Formats by ending, with the metadata that keeps a file free of dates and versions."""
-
-_BLUE, _SKY, _VERMILION, _BLACK, _GREY = "#0072B2", "#A9D6F2", "#D55E00", "#000000", "#666666"
-_BAND_1, _BAND_2 = "#5FA8D3", "#CFE4F2"
 _Z_68 = 0.9944578832097535  # one-sided 16 %, in standard deviations
 
 
@@ -38,7 +34,7 @@ def plot_yields(result: Result, path: Path, *, regions: Sequence[str] | None = N
     if not chosen:
         raise InvalidInput("the result has no region with an observed and a background count to plot", field="regions")
     width = max(7.6, 2.6 + 0.36 * len(chosen))
-    _draw(path, (width, 6.4), lambda figure: _yields(figure, result, chosen))
+    draw(path, (width, 6.4), lambda figure: _yields(figure, result, chosen))
 
 
 def plot_limits(result: Result, path: Path) -> None:
@@ -46,7 +42,7 @@ def plot_limits(result: Result, path: Path) -> None:
     rows = [limit for limit in result.limits if limit.status != "ok" or limit.mu_limit_observed is not None]
     if not any(limit.status == "ok" for limit in rows):
         raise InvalidInput("the result has no upper limit to plot", field="limits")
-    _draw(path, (7.6, 2.5 + 0.36 * len(rows)), lambda figure: _limits(figure, result, rows))
+    draw(path, (7.6, 2.5 + 0.36 * len(rows)), lambda figure: _limits(figure, result, rows))
 
 
 # -- regions -------------------------------------------------------------------------------------------------------------
@@ -67,7 +63,7 @@ def _yields(figure: Any, result: Result, regions: Sequence[Region]) -> None:
     signal = [r.signal or 0.0 for r in regions]
     observed = [(at, r.observed) for at, r in enumerate(regions) if r.observed is not None]
 
-    _step(above, edges, background, facecolor=_SKY, edgecolor=_BLUE, label="Background")
+    _step(above, edges, background, facecolor=SKY, edgecolor=BLUE, label="Background")
     low = [b - e for b, e in zip(background, errors, strict=True)]
     high = [b + e for b, e in zip(background, errors, strict=True)]
     _hatched(above, edges, low, high, label="Background uncertainty")
@@ -98,25 +94,25 @@ def _yields(figure: Any, result: Result, regions: Sequence[Region]) -> None:
         [1 - e / b if b else 0.0 for b, e in zip(background, errors, strict=True)],
         [1 + e / b if b else 2.0 for b, e in zip(background, errors, strict=True)],
     )  # fmt: skip
-    below.axhline(1.0, color=_GREY, linewidth=1.0)
+    below.axhline(1.0, color=GREY, linewidth=1.0)
     _line(below, edges, [t / b if b else 1.0 for t, b in zip(total, background, strict=True)])
     upper = 2.0 if any(t > 1.9 * b for t, b in zip(total, background, strict=True)) else 1.75
     _points(below, [(at, value / b) for at, value, b in ratio if b], {at: b for at, _, b in ratio})
     for at, value, b in ratio:
         if b and value / b > upper:
-            below.plot([at], [upper * 0.93], marker="^", color=_BLACK, markersize=6, clip_on=False)
+            below.plot([at], [upper * 0.93], marker="^", color=BLACK, markersize=6, clip_on=False)
     below.set_ylim(0.0, upper)
     below.set_yticks([0.0, 0.5, 1.0, 1.5])
     below.tick_params(axis="y", labelsize=13)
     below.set_ylabel("Ratio to\nbackground", loc="center", fontsize=12)
-    below.set_xticks(range(n), [_text(r.name, 40) for r in regions], rotation=90 if n > 6 else 0, parse_math=False)
+    below.set_xticks(range(n), [shortened(r.name, 40) for r in regions], rotation=90 if n > 6 else 0, parse_math=False)
     below.tick_params(axis="x", labelsize=11, which="both", top=False)
     below.tick_params(axis="x", which="minor", bottom=False)
     groups = [_group(result, region) for region in regions]
     for at in range(1, n):
         if groups[at] != groups[at - 1]:
             for axes in (above, below):
-                axes.axvline(at - 0.5, color=_GREY, linewidth=1.0, linestyle=(0, (4, 3)))
+                axes.axvline(at - 0.5, color=GREY, linewidth=1.0, linestyle=(0, (4, 3)))
     figure.align_ylabels((above, below))
 
 
@@ -135,13 +131,13 @@ def _range(*values: Sequence[float]) -> tuple[float, float]:
 
 
 def _headlines(result: Result) -> list[tuple[str, bool]]:
-    lines = [(_text(result.analysis, 40), True), (f"{result.lumi_ifb:g} fb$^{{-1}}$", False)]
-    lines.append((f"Signal: {_text(result.theory, 36)}", False))
+    lines = [(shortened(result.analysis, 40), True), (f"{result.lumi_ifb:g} fb$^{{-1}}$", False)]
+    lines.append((f"Signal: {shortened(result.theory, 36)}", False))
     verdict = {"excluded": "Excluded", "not-excluded": "Not excluded", "undetermined": "Undetermined"}[result.verdict]
     best = result.best
     if best is not None and best.r_observed is not None:
         lines.append((f"{verdict} at 95% CL", False))
-        lines.append((f"r = {best.r_observed:.2f} ({_text(best.name, 24)})", False))
+        lines.append((f"r = {best.r_observed:.2f} ({shortened(best.name, 24)})", False))
     else:
         lines.append((verdict, False))
     if not result.within_validity:
@@ -172,15 +168,15 @@ def _limits(figure: Any, result: Result, rows: Sequence[Limit]) -> None:
         if expected is not None:
             values += expected
             box = {"height": 0.62, "linewidth": 0.0}
-            axes.barh(y, expected[4] - expected[0], left=expected[0], color=_BAND_2, **box)
-            axes.barh(y, expected[3] - expected[1], left=expected[1], color=_BAND_1, **box)
-            axes.plot([expected[2]] * 2, [y - 0.31, y + 0.31], color=_BLACK, linestyle=(0, (2, 1)), linewidth=1.8)
-        axes.plot([limit.mu_limit_observed], [y], marker="o", color=_BLACK, markersize=6, linestyle="none")
+            axes.barh(y, expected[4] - expected[0], left=expected[0], color=BAND_2, **box)
+            axes.barh(y, expected[3] - expected[1], left=expected[1], color=BAND_1, **box)
+            axes.plot([expected[2]] * 2, [y - 0.31, y + 0.31], color=BLACK, linestyle=(0, (2, 1)), linewidth=1.8)
+        axes.plot([limit.mu_limit_observed], [y], marker="o", color=BLACK, markersize=6, linestyle="none")
     low, high = min(values) / 2.2, max(values) * 2.2
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(-0.8, n - 0.2)
-    axes.axvline(1.0, color=_VERMILION, linewidth=1.8)
+    axes.axvline(1.0, color=VERMILION, linewidth=1.8)
     axes.set_yticks(range(n), [_row_name(result, limit) for limit in reversed(rows)], parse_math=False)
     axes.tick_params(axis="y", which="both", left=False, right=False, labelsize=12)
     axes.tick_params(axis="x", labelsize=12)
@@ -188,15 +184,15 @@ def _limits(figure: Any, result: Result, rows: Sequence[Limit]) -> None:
     for at, limit in enumerate(rows):
         if limit.status != "ok":
             text = "no simulated event passes" if limit.status == "no-signal" else "the fit failed"
-            axes.text(1.08, n - 1 - at, text, va="center", fontsize=11, fontstyle="italic", color=_GREY)
+            axes.text(1.08, n - 1 - at, text, va="center", fontsize=11, fontstyle="italic", color=GREY)
     if any(limit is result.best for limit in rows):
         y = n - 1 - next(at for at, limit in enumerate(rows) if limit is result.best)
-        axes.axhspan(y - 0.44, y + 0.44, facecolor="none", edgecolor=_VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
+        axes.axhspan(y - 0.44, y + 0.44, facecolor="none", edgecolor=VERMILION, linewidth=1.2, linestyle=(0, (4, 2)))
     _limit_legend(axes, figure, result)
 
 
 def _row_name(result: Result, limit: Limit) -> str:
-    name = _text(limit.name, 30)
+    name = shortened(limit.name, 30)
     mark = " (toys)" if limit.method == "toys" else ""
     return f"{name}{mark}" + (" (decides)" if limit is result.best else "")
 
@@ -204,17 +200,17 @@ def _row_name(result: Result, limit: Limit) -> str:
 def _limit_legend(axes: Any, figure: Any, result: Result) -> None:
     line, patch = import_module("matplotlib.lines").Line2D, import_module("matplotlib.patches").Patch
     handles = [
-        line([], [], color=_BLACK, marker="o", linestyle="none", markersize=6, label="Observed"),
-        line([], [], color=_BLACK, linestyle=(0, (2, 1)), linewidth=1.8, label="Expected"),
-        patch(facecolor=_BAND_1, label=r"Expected $\pm 1\sigma$"),
-        patch(facecolor=_BAND_2, label=r"Expected $\pm 2\sigma$"),
-        line([], [], color=_VERMILION, linewidth=1.8, label=r"Theory ($\mu = 1$)"),
+        line([], [], color=BLACK, marker="o", linestyle="none", markersize=6, label="Observed"),
+        line([], [], color=BLACK, linestyle=(0, (2, 1)), linewidth=1.8, label="Expected"),
+        patch(facecolor=BAND_1, label=r"Expected $\pm 1\sigma$"),
+        patch(facecolor=BAND_2, label=r"Expected $\pm 2\sigma$"),
+        line([], [], color=VERMILION, linewidth=1.8, label=r"Theory ($\mu = 1$)"),
     ]
     axes.legend(
         handles=handles, loc="lower right", bbox_to_anchor=(1.02, 1.0), ncols=5, fontsize=10, borderpad=0.2,
         columnspacing=1.0, handlelength=1.5,
     )  # fmt: skip
-    lines = [_text(result.analysis, 40), _text(result.theory, 40), f"{result.lumi_ifb:g} fb$^{{-1}}$"]
+    lines = [shortened(result.analysis, 40), shortened(result.theory, 40), f"{result.lumi_ifb:g} fb$^{{-1}}$"]
     height = figure.get_size_inches()[1]
     for x, text, align in ((0.0, lines[0], "left"), (0.5, lines[1], "center"), (1.0, lines[2], "right")):
         axes.text(
@@ -232,14 +228,14 @@ def _step(axes: Any, edges: Sequence[float], values: Sequence[float], **look: An
 
 
 def _line(axes: Any, edges: Sequence[float], values: Sequence[float], *, label: str | None = None) -> None:
-    axes.stairs(values, edges, baseline=None, color=_VERMILION, linewidth=1.8, linestyle=(0, (5, 2)), label=label)
+    axes.stairs(values, edges, baseline=None, color=VERMILION, linewidth=1.8, linestyle=(0, (5, 2)), label=label)
 
 
 def _hatched(
     axes: Any, edges: Sequence[float], low: Sequence[float], high: Sequence[float], *, label: str | None = None
 ) -> None:
     axes.stairs(
-        high, edges, baseline=[max(v, 1e-9) for v in low], fill=True, facecolor="none", edgecolor=_GREY, linewidth=0.0,
+        high, edges, baseline=[max(v, 1e-9) for v in low], fill=True, facecolor="none", edgecolor=GREY, linewidth=0.0,
         hatch="//////", label=label,
     )  # fmt: skip
 
@@ -261,7 +257,7 @@ def _points(axes: Any, points: Sequence[tuple[int, float]], scale: Mapping[int, 
         ys,
         yerr=[downs, ups],
         fmt="o",
-        color=_BLACK,
+        color=BLACK,
         markersize=5,
         linewidth=1.3,
         label=None if scale else "Observed",
@@ -275,43 +271,3 @@ def poisson_interval(n: float) -> tuple[float, float]:
     low = n * (1 - 1 / (9 * n) - _Z_68 / (3 * math.sqrt(n))) ** 3
     m = n + 1
     return max(low, 0.0), m * (1 - 1 / (9 * m) + _Z_68 / (3 * math.sqrt(m))) ** 3
-
-
-def _text(text: str, limit: int) -> str:
-    clean = "".join(c if c.isprintable() else "?" for c in text)
-    return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
-
-
-def _draw(path: Path, size_inches: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    """Make a figure and write it by the ending of `path`, completely or not at all."""
-    metadata = FORMATS.get(path.suffix.lower())
-    if metadata is None:
-        raise InvalidInput(
-            f"cannot write {path.name}: a plot ends in {', '.join(FORMATS)}", field="plot", value=path.name
-        )
-    try:
-        matplotlib, mplhep = import_module("matplotlib"), import_module("mplhep")
-        agg, figures = import_module("matplotlib.backends.backend_agg"), import_module("matplotlib.figure")
-    except ImportError as error:
-        raise NotAllowed("plots need matplotlib and mplhep: pip install 'reana-lite[plots]'") from error
-    ours = {
-        "svg.hashsalt": "reana-lite", "svg.fonttype": "path", "pdf.fonttype": 42, "hatch.linewidth": 0.6,
-        "hatch.color": _GREY, "mathtext.fontset": "custom", "mathtext.rm": "sans", "mathtext.it": "sans:italic",
-        "mathtext.bf": "sans:bold", "mathtext.default": "regular", "ytick.major.size": 8,
-        "ytick.minor.size": 4, "axes.formatter.limits": (-2, 4),
-        "font.sans-serif": ["TeX Gyre Heros", "DejaVu Sans"], "text.usetex": False,
-    }  # fmt: skip
-    beside = path.with_name(f".{path.name}.part")
-    with matplotlib.rc_context({**mplhep.style.ATLAS, **ours}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure = figures.Figure(figsize=size_inches)
-        agg.FigureCanvasAgg(figure)
-        draw(figure)
-        try:
-            figure.savefig(
-                beside, format=path.suffix.lower()[1:], metadata=metadata, dpi=200, bbox_inches="tight", pad_inches=0.08
-            )
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise InvalidInput(f"cannot write {path}: {error.strerror}", field="plot", value=str(path)) from error
