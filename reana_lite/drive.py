@@ -45,8 +45,9 @@ class NodeRow:
 
 @dataclass(slots=True)
 class Drive:
-    """See the module. `salt`, `stand_ins`, `strict` are the run's own options (RunStarted.options); with `strict` a
-    step must make the files it publishes. `bound`: where this run has an input by now, if not where the engine thinks."""
+    """See the module. `salt`, `stand_ins`, `strict`, `writable_inputs` are the run's own options (RunStarted.options);
+    with `strict` a step must make the files it publishes. `bound`: where this run has an input by now, if not where the
+    engine thinks."""
 
     run: str
     epoch: int
@@ -65,6 +66,7 @@ class Drive:
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
     strict: bool = False
+    writable_inputs: bool = False
     bound: dict[tuple[str, str, int], Input] = field(default_factory=dict)
     rebound: list[list[Any]] = field(default_factory=list)
     workspace: Workspace = field(init=False)
@@ -163,6 +165,7 @@ class Drive:
                 self.workspace.place(tree)
             self.salt = str(event.options.get("salt", ""))
             self.strict = bool(event.options.get("strict", False))
+            self.writable_inputs = bool(event.options.get("writable_inputs", False))
             self.stand_ins = {image: StandIn(image, lock) for image, lock in event.options.get("stand_ins", {}).items()}
         elif isinstance(event, JobFinished):
             folder = self.engine.folder(event.node)

@@ -30,9 +30,14 @@ _VIRTUAL = re.compile(r"/reana-lite/(?:run|init)[^\s'\";|&<>()]*")
 _NUMBER = re.compile(r"[0-9]+")
 
 
-def template(job: JobSpec) -> str:
-    """A name for all jobs that do the same: a digest of the texts without virtual paths and numbers."""
+def template(job: JobSpec, *, writable: bool = False) -> str:
+    """A name for all jobs that do the same: a digest of the texts without virtual paths and numbers.
+
+    A container that was not let write (`writable` False) tells nothing of one that is.
+    """
     texts = [_NUMBER.sub("#", _VIRTUAL.sub("@", text)) for text in (*job.texts(), job.environment.image)]
+    if writable and job.environment.image:
+        texts.append("writable")
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:32]
 
 
@@ -61,7 +66,7 @@ class Inputs:
         """The inputs of jobs about to begin (with the number of their attempt) that are to be copied aside first."""
         wanted: dict[str, tuple[Drive, dict[tuple[str, int], Input]]] = {}
         for drive, submit, attempt in begun:
-            if not submit.inputs or template(submit.job) in self._harmless:
+            if not submit.inputs or template(submit.job, writable=drive.writable_inputs) in self._harmless:
                 continue
             for tree in bound(drive, submit):
                 if attempt > 1 and not owner_of(tree.key):
@@ -89,7 +94,7 @@ class Inputs:
             return []
         told = set(outcome.details.get("changed_inputs", ()))
         watched = not outcome.details.get("unwatched_inputs")
-        name = template(submit.job)
+        name = template(submit.job, writable=drive.writable_inputs)
         untold = outcome.state is JobState.STOPPED or outcome.cause is Cause.LOST
         if not told and not untold:
             if outcome.state is JobState.FINISHED and name not in self._harmless and watched:

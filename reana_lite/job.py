@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
 RUN_ROOT = "/reana-lite/run"
@@ -148,15 +149,15 @@ def job_key(spec: JobSpec, environment_digest: str, inputs: tuple[Input, ...], s
     """Name of a computation: 32 lower-case base32 letters of the SHA-256 over all that it depends on.
 
     Command and script with virtual paths, the environment by digest, and inputs by content and the place where they
-    appear. Resources do not count: they decide whether it ends, not with what. `salt` keeps apart what must not be
-    shared (owner, `--no-cache`, secrets).
+    appear (and their order, where several appear in one place). Resources do not count: they decide whether it ends, not
+    with what. `salt` keeps apart what must not be shared (owner, `--no-cache`, secrets).
     """
     environment = asdict(spec.environment)
     if environment_digest:
         environment["image"] = ""
     parts = [
         spec.folder, spec.line, spec.script, environment, environment_digest,
-        sorted((i.folder, i.digest) for i in inputs), salt,
+        sorted(((i.folder, i.digest) for i in inputs), key=itemgetter(0)), salt,
     ]  # fmt: skip
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return base64.b32encode(hashlib.sha256(text.encode()).digest()[:20]).decode().lower()

@@ -67,6 +67,8 @@ def started_of(prepared: Prepared, init: InitData, *, salt: str = "") -> RunStar
         options["salt"] = salt
     if prepared.kind is TargetKind.ANALYSIS:
         options["strict"] = True  # Yadage itself takes no offence at a published file that is not there
+    elif prepared.engine == "yadage":
+        options["writable_inputs"] = True  # as Yadage mounts them; some workflows count on it
     return RunStarted(prepared.workflow, init, ENGINE_VERSION, options)
 
 

@@ -374,7 +374,10 @@ class Worker:
         environment = submit.job.environment
         digest = self._digests[self._environment_name(drive, environment)]
         label = f"{drive.run}{submit.node}"
-        return Task(key, attempt, submit.job, bound(drive, submit), digest, drive.stand_ins, label=label)
+        return Task(
+            key, attempt, submit.job, bound(drive, submit), digest, drive.stand_ins, label=label,
+            writable_inputs=drive.writable_inputs,
+        )  # fmt: skip
 
     def _is_whole(self, key: str, attempt: int, digest: str) -> bool:
         """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""

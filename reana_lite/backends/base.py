@@ -27,7 +27,13 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt to execute one job. `environment_digest` is what `prepare` said; `stand_ins` by image name."""
+    """One attempt to execute one job. `environment_digest` is what `prepare` said; `stand_ins` by image name.
+
+    Where several inputs have one folder, it shows all of them, later over earlier; those of the job's own folder are
+    copied into it before the job starts and are part of its outputs. `writable_inputs`: the job may write into its
+    inputs, as Yadage lets it, and the backend tells what it has changed (JobOutcome.details `changed_inputs`); else
+    they are read-only wherever that can be enforced, and a change is told where it cannot.
+    """
 
     key: str
     attempt: int
@@ -36,6 +42,7 @@ class Task:
     environment_digest: str = ""
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     label: str = ""
+    writable_inputs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

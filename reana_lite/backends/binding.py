@@ -70,7 +70,10 @@ class Binding:
         if not self.uses_view:
             return {}
         links: dict[str, str] = {}
+        there = [folder for folder, real in self._folders.items() if real == self._view + folder]
         for folder in sorted(self._folders, key=len):
+            if any(name == folder or name.startswith(folder + "/") for name in there):
+                continue  # laid out in the view itself
             if not any(above in links for above in _above(folder)):
                 links[folder] = self._folders[folder]
         return {folder.lstrip("/"): real for folder, real in links.items()}

@@ -1,7 +1,8 @@
 """Jobs in containers of this machine, by podman, docker or apptainer; plain processes for steps that name no image.
 
 Everything of the local backend, with another command line: the step's own folder is mounted writable at the path it
-has in storage, its inputs read-only at theirs, and nothing else. Limits are the container's own; the network is off.
+has in storage, its inputs at theirs (read-only, unless the task says otherwise), and nothing else. Limits are the
+container's own; the network is off.
 Called by the worker.
 """
 
@@ -17,6 +18,7 @@ from reana_lite.backends import engines, journal
 from reana_lite.backends.base import Say, StandIn, Task
 from reana_lite.backends.binding import Binding
 from reana_lite.backends.engines import Engine
+from reana_lite.backends.folders import folders_of, own_texts, parameter_texts
 from reana_lite.backends.local import LocalBackend
 from reana_lite.backends.places import Places
 from reana_lite.backends.spawn import LINE_LIMIT_BYTES
@@ -31,8 +33,7 @@ class ContainerBackend(LocalBackend):
     """Containers. Settings beyond those of the local backend:
 
     `engine` ("auto": the first that works), `flags` (further options of `run`), `network` (the engine's name of one;
-    "none": off), `writable_inputs` (as Yadage mounts them; what a step changes is then found out, not prevented),
-    `processes` (how many a step may have).
+    "none": off), `processes` (how many a step may have).
     """
 
     name = "container"
@@ -44,7 +45,6 @@ class ContainerBackend(LocalBackend):
         engine: str = "auto",
         flags: Sequence[str] = (),
         network: str = "none",
-        writable_inputs: bool = False,
         processes: int = 4096,
         **local: Any,
     ) -> None:
@@ -52,7 +52,6 @@ class ContainerBackend(LocalBackend):
         self.engine_name = engine
         self.flags = tuple(flags)
         self.network = network
-        self.writable_inputs = writable_inputs
         self.processes = processes
         self._engine: Engine | None = None
         self._images: dict[str, str] = {}
@@ -180,14 +179,14 @@ class ContainerBackend(LocalBackend):
             return super()._spec(task)
         place = f"{self._root_text}/jobs/{task.key}/{task.attempt}"
         real_place = f"{os.path.realpath(self.root)}/jobs/{task.key}/{task.attempt}"
-        folders, inputs = self._folders(task, place)
-        binding = Binding(folders, f"{place}/view")
+        folders = folders_of(task, place, self._real)
+        binding = Binding(folders.real, f"{place}/view")
         job = task.job
         spec: dict[str, Any] = {
             "key": task.key, "attempt": task.attempt, "cpus": job.resources.cpus,
             "memory": job.resources.memory_bytes, "timeout": job.resources.timeout_s,
-            "inputs": inputs if self.writable_inputs else [], "folders": ["home"],
-            "files": {f"mount{n}": binding.text(m.text) for n, m in enumerate(job.environment.mounts)},
+            "inputs": folders.inputs if task.writable_inputs else [], "folders": ["home"],
+            "files": parameter_texts(task, binding.text),
         }  # fmt: skip
         command = ["sh", "-c", binding.text(job.line)]
         if len(command[2].encode(errors="surrogateescape")) > LINE_LIMIT_BYTES:
@@ -201,37 +200,31 @@ class ContainerBackend(LocalBackend):
             mounts.append((f"{real_place}/line", f"{place}/line", False))
         if any("cvmfs" in name.lower() for name in job.resources.other):
             mounts.append(("/cvmfs", "/cvmfs", False))
-        mounts = self._input_mounts(inputs) + mounts
+        mounts = self._input_mounts(folders.inputs, writable=task.writable_inputs) + mounts
         image = self._images.get(job.environment.image, engines.qualified(job.environment.image))
         variables = {name: binding.text(value) for name, value in job.environment.variables}
         workdir = binding.text(job.environment.workdir or "")
         if os.getuid() != 0 or self.engine.mapped:
             variables.setdefault("HOME", f"{place}/home")
+        if folders.fill:
+            spec["fill"] = folders.fill + own_texts(spec["files"], place)
         if binding.uses_view:
             spec["links"] = binding.links()
-            mounts.append((f"{real_place}/view", f"{place}/view", False))
+        if binding.uses_view or folders.uses_view:
+            mounts.append((f"{real_place}/view", f"{place}/view", task.writable_inputs and folders.uses_view))
         if self.engine.is_daemonless:
             spec["argv"] = self._apptainer(mounts, variables, workdir, image, command)
         else:
             spec["argv"], spec["engine"] = self._run(task, mounts, variables, workdir, image, command)
         return spec
 
-    def _folders(self, task: Task, place: str) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
-        folders = {task.job.folder: f"{place}/files"}
-        inputs = []
-        for tree in task.inputs:
-            real = self._real(tree.key, tree.attempt)
-            folders.setdefault(tree.folder, real)
-            inputs.append((tree.folder, real, tree.digest))
-        return folders, inputs
-
-    def _input_mounts(self, inputs: list[tuple[str, str, str]]) -> list[tuple[str, str, bool]]:
+    def _input_mounts(self, inputs: list[tuple[str, str, str]], *, writable: bool) -> list[tuple[str, str, bool]]:
         root = os.path.realpath(self.root)
         if len(inputs) > MANY_INPUTS:
             kinds = [kind for kind in ("jobs", "trees") if Path(root, kind).is_dir()]
-            return [(f"{root}/{kind}", f"{self._root_text}/{kind}", self.writable_inputs) for kind in kinds]
+            return [(f"{root}/{kind}", f"{self._root_text}/{kind}", writable) for kind in kinds]
         seen = dict.fromkeys(real for _, real, _ in inputs)
-        return [(root + real[len(self._root_text) :], real, self.writable_inputs) for real in seen]
+        return [(root + real[len(self._root_text) :], real, writable) for real in seen]
 
     def _run(
         self, task: Task, mounts: list[tuple[str, str, bool]], variables: dict[str, str], workdir: str, image: str,

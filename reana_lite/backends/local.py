@@ -27,6 +27,7 @@ from reana_lite.backends import alias, journal, machine, places, settle
 from reana_lite.backends.base import Report, Say, StandIn, Task
 from reana_lite.backends.binding import Binding
 from reana_lite.backends.environment import build_environment, environment_digest, environment_folder, is_ready
+from reana_lite.backends.folders import folders_of, own_texts, parameter_texts
 from reana_lite.backends.places import Places
 from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.job import Cause, Environment, EnvironmentKind, JobOutcome, JobSpec, JobState
@@ -327,22 +328,17 @@ class LocalBackend:
         """What the supervisor is told of a task; an outcome if it cannot run."""
         job, key, attempt = task.job, task.key, task.attempt
         place = f"{self._root_text}/jobs/{key}/{attempt}"
-        folders = {job.folder: f"{place}/files"}
-        inputs = []
-        for tree in task.inputs:
-            real = self._real(tree.key, tree.attempt)
-            folders.setdefault(tree.folder, real)
-            inputs.append((tree.folder, real, tree.digest))
+        folders = folders_of(task, place, self._real)
         mounts = {mount.path: f"{place}/mount{number}" for number, mount in enumerate(job.environment.mounts)}
-        binding = Binding(folders, f"{place}/view", mounts)
+        binding = Binding(folders.real, f"{place}/view", mounts)
         spec: dict[str, Any] = {
-            "key": key, "attempt": attempt, "line": binding.text(job.line), "inputs": inputs,
+            "key": key, "attempt": attempt, "line": binding.text(job.line), "inputs": folders.inputs,
             "cpus": job.resources.cpus, "memory": job.resources.memory_bytes, "timeout": job.resources.timeout_s,
         }  # fmt: skip
         if job.script is not None:
             spec["script"] = binding.text(job.script)
         if mounts:
-            spec["files"] = {f"mount{n}": binding.text(m.text) for n, m in enumerate(job.environment.mounts)}
+            spec["files"] = parameter_texts(task, binding.text)
         variables = {name: binding.text(value) for name, value in job.environment.variables}
         if job.environment.workdir:
             spec["cwd"] = binding.text(job.environment.workdir)
@@ -358,6 +354,8 @@ class LocalBackend:
             spec["variables"] = variables
         if binding.uses_view:
             spec["links"] = binding.links()
+        if folders.fill:
+            spec["fill"] = folders.fill + own_texts(spec.get("files", {}), place)
         return spec
 
     def _stand_in_variables(self, folder: Path, cpus: float) -> dict[str, str]:

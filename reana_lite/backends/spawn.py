@@ -8,16 +8,20 @@ current directory of the process.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import sys
 import time
 from typing import Any
 
-from reana_lite.backends import places, processes
+from reana_lite.backends import fill, places, processes
 from reana_lite.backends.settle import Step
 
 LINE_LIMIT_BYTES = 100_000
 """A longer command line goes through a file: the kernel takes at most 128 KiB in one argument."""
+
+_FILL = "fill.json"
 
 _DEFAULTS = [
     signal.Signals[name]
@@ -45,6 +49,10 @@ class Spawner:
         os.mkdir(step.files)  # noqa: PTH102
         for name in step.spec.get("folders", ()):
             os.mkdir(f"{step.place}/{name}")  # noqa: PTH102
+        if "fill" in step.spec:
+            for _, target in step.spec["fill"]:
+                os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+            _write(f"{step.place}/{_FILL}", json.dumps(step.spec["fill"]))
         if "links" in step.spec:
             _link_all(f"{step.place}/view", step.spec["links"])
         for name, text in step.spec.get("files", {}).items():
@@ -55,6 +63,10 @@ class Spawner:
         """Start the process of a step; sets its pid and time of begin. Raises OSError."""
         spec = step.spec
         argv = spec.get("argv") or self._shell(step)
+        program = argv[0] if "argv" in spec else "/bin/sh"
+        if "fill" in spec:
+            argv = [sys.executable, "-I", "-S", fill.__file__, f"{step.place}/{_FILL}", program, *argv]
+            program = sys.executable
         folder = spec.get("cwd") or step.files
         try:
             os.chdir(folder)
@@ -73,7 +85,7 @@ class Spawner:
         ]
         step.begun = time.time()
         try:
-            step.pid = self._spawn(argv, environ, actions)
+            step.pid = self._spawn(program, argv, environ, actions)
         finally:
             if handle >= 0:
                 os.close(handle)
@@ -85,26 +97,26 @@ class Spawner:
             (os.POSIX_SPAWN_OPEN, 1, output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
             (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
         ]
-        return self._spawn(argv, self._environ, actions)
+        return self._spawn(argv[0], argv, self._environ, actions)
 
-    def _spawn(self, argv: list[str], environ: dict[str, str], actions: list[tuple[Any, ...]]) -> int:
+    def _spawn(self, program: str, argv: list[str], environ: dict[str, str], actions: list[tuple[Any, ...]]) -> int:
         try:
-            return os.posix_spawnp(argv[0], argv, environ, file_actions=actions, setsigdef=_DEFAULTS, **self._session)
+            return os.posix_spawnp(program, argv, environ, file_actions=actions, setsigdef=_DEFAULTS, **self._session)
         except NotImplementedError:  # no setsid in this platform's posix_spawn
             self._session = {"setpgroup": 0}
-            return self._spawn(argv, environ, actions)
+            return self._spawn(program, argv, environ, actions)
 
     def _shell(self, step: Step) -> list[str]:
         line: str = step.spec["line"]
         if len(line) * 4 > LINE_LIMIT_BYTES and len(line.encode(errors="surrogateescape")) > LINE_LIMIT_BYTES:
             _write(f"{step.place}/line", line)
-            return ["/bin/sh", f"{step.place}/line"]
-        return ["/bin/sh", "-c", line]
+            return ["sh", f"{step.place}/line"]
+        return ["sh", "-c", line]
 
 
 def _link_all(view: str, links: dict[str, str]) -> None:
     """Make a folder of links: {path below it: where it leads}."""
-    os.mkdir(view)  # noqa: PTH102
+    os.makedirs(view, exist_ok=True)  # noqa: PTH103
     for path, real in links.items():
         os.makedirs(os.path.dirname(f"{view}/{path}"), exist_ok=True)  # noqa: PTH103, PTH120
         os.symlink(real, f"{view}/{path}")  # noqa: PTH211

@@ -69,8 +69,8 @@ class Node:
 
     `result` counts when `known`, and can not change any more when `fixed`. `values` are the parameters with folder names
     filled in, keys sorted, while they are needed. `unmet` counts parents that have not finished; `doomed`: one of the
-    ancestors has failed. `filled`: its job has ended, its folder holds what the job wrote. `waiting`: stages that look
-    again when the result is known, with the number of the look.
+    ancestors has failed. `filled`: its job has ended, its folder holds what the job wrote. `rank`: as which it finished,
+    from 1 on. `waiting`: stages that look again when the result is known, with the number of the look.
     """
 
     number: int
@@ -95,6 +95,7 @@ class Node:
     doomed: bool = False
     fixed: bool = False
     filled: bool = False
+    rank: int = 0
     key: str = ""
     attempt: int = 0
     digest: str = ""
@@ -168,6 +169,7 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.folders: FolderIndex[Node] = FolderIndex(RUN_ROOT)
+        self._finished = 0
 
     def add(
         self,
@@ -204,6 +206,8 @@ class Graph:
     def finish(self, node: Node) -> list[Node]:
         """Marks a node finished; its children that can run now, in order of creation."""
         node.state = NodeState.FINISHED
+        self._finished += 1
+        node.rank = self._finished
         ready = []
         for child in node.children:
             child.unmet -= 1
@@ -237,7 +241,8 @@ class Graph:
 
     def inputs_named(self, node: Node, texts: tuple[str, ...]) -> list[Node]:
         """Whose folders occur in the texts: ancestors of the node, and others that have finished by now (a stage that only
-        waits for another has no edge to it). In order of creation."""
+        waits for another has no edge to it). Those of the node's own folder that have finished belong to them, named or
+        not. In the order in which they ended."""
         named = self.folders.named(texts)
         direct = {parent.number for parent in node.parents}
         found = {
@@ -246,11 +251,15 @@ class Graph:
             if other.number in direct
             or (other is not node and (other.state is NodeState.FINISHED or _descends(node, other)))
         }
+        own = node.folders.own
+        beside = self.folders.place(own).items if own is not None else []
+        if len(beside) > 1:
+            found.update((other.number, other) for other in beside if other.state is NodeState.FINISHED)
         if named.parents:
             for other in _ancestors(node):
                 if other.folders.own is not None and self.folders.lies_below(other.folders.own, named.parents):
                     found[other.number] = other
-        return [found[number] for number in sorted(found)]
+        return sorted(found.values(), key=lambda other: (other.rank, other.number))
 
 
 def _descends(node: Node, other: Node) -> bool:

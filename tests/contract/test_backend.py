@@ -38,6 +38,10 @@ WRITE = f"mkdir {OWN}/d; printf hello > {OWN}/d/out"
 FAIL = f"printf half > {OWN}/part; exit 3"
 HOLD = "exec sleep 1000"
 READ = f"cat {RUN_ROOT}/up/d/out > {OWN}/copy"
+CHANGE = f"printf changed > {RUN_ROOT}/up/d/out"
+ADD = f"printf two > {OWN}/d/more; printf new > {OWN}/d/late"
+LATER = f"cat {OWN}/d/out {OWN}/d/more > {OWN}/seen; printf three > {OWN}/d/more"
+UNION = f"cd {RUN_ROOT}/both && cat d/out d/more d/late > {OWN}/seen && find . -type f | sort >> {OWN}/seen"
 
 
 def pretend(task: Task) -> tuple[JobOutcome, Mapping[str, bytes]] | None:
@@ -46,7 +50,16 @@ def pretend(task: Task) -> tuple[JobOutcome, Mapping[str, bytes]] | None:
         return None
     if task.job.line == FAIL:
         return JobOutcome(JobState.FAILED, Cause.EXIT, 3, "exit code 3"), {"part": b"half"}
-    return FINISHED, {"copy": b"hello"} if task.job.line == READ else {"d/out": b"hello"}
+    if task.job.line == CHANGE:
+        told = {"changed_inputs": [f"{RUN_ROOT}/up"]}
+        return JobOutcome(JobState.FINISHED, exit_code=0, reusable=False, details=told), {}
+    written = {
+        READ: {"copy": b"hello"},
+        ADD: {"d/more": b"two", "d/late": b"new"},
+        LATER: {"seen": b"hellotwo", "d/more": b"three"},
+        UNION: {"seen": b"hellothreenew./d/late\n./d/more\n./d/out\n./seen\n"},
+    }
+    return FINISHED, written.get(task.job.line, {"d/out": b"hello"})
 
 
 def make(kind: str, storage: LocalStorage) -> Backend:
@@ -88,8 +101,31 @@ def backend(kind: str, storage: LocalStorage) -> Iterator[Backend]:
 SETTING = {"environment": Environment()}
 
 
-def task(key: str, line: str = WRITE, attempt: int = 1, inputs: tuple[Input, ...] = ()) -> Task:
-    return Task(key, attempt, JobSpec(OWN, line, environment=SETTING["environment"]), inputs)
+def task(
+    key: str, line: str = WRITE, attempt: int = 1, inputs: tuple[Input, ...] = (), *, writable: bool = False
+) -> Task:
+    job = JobSpec(OWN, line, environment=SETTING["environment"])
+    return Task(key, attempt, job, inputs, writable_inputs=writable)
+
+
+def end_of(backend: Backend, task: Task) -> JobOutcome:
+    """Run one task; how it ended."""
+    backend.submit([task])
+    outcome = collect(backend, 1)[-1].outcome
+    assert outcome is not None
+    return outcome
+
+
+def content(storage: LocalStorage, key: str) -> dict[str, bytes]:
+    """The files that a job has left, by path."""
+    manifest = storage.manifest(key, 1)
+    assert manifest is not None
+    assert storage.damage(key, 1) == []
+    found = {}
+    for artifact in manifest.artifacts:
+        with storage.open(key, 1, artifact.path) as stream:
+            found[artifact.path] = stream.read()
+    return found
 
 
 def collect(backend: Backend, ends: int) -> list[Report]:
@@ -147,6 +183,45 @@ def test_a_job_finds_its_inputs(backend: Backend, storage: LocalStorage) -> None
     assert outcome.reusable
     with storage.open("down", 1, "copy") as stream:
         assert stream.read() == b"hello"
+
+
+def test_a_step_that_writes_into_an_input_is_refused_or_told(backend: Backend, storage: LocalStorage) -> None:
+    up = end_of(backend, task("up"))
+    outcome = end_of(backend, task("down", CHANGE, inputs=(Input(f"{RUN_ROOT}/up", "up", 1, up.digest),)))
+    if outcome.state is JobState.FINISHED:
+        assert outcome.details["changed_inputs"] == [f"{RUN_ROOT}/up"]
+        assert not outcome.reusable
+    else:
+        assert outcome.cause is Cause.EXIT
+        assert "changed_inputs" not in outcome.details
+        assert content(storage, "up") == {"d/out": b"hello"}
+
+
+def test_a_step_may_write_into_inputs_that_are_writable_and_it_is_told(backend: Backend, storage: LocalStorage) -> None:
+    up = end_of(backend, task("up"))
+    inputs = (Input(f"{RUN_ROOT}/up", "up", 1, up.digest),)
+    outcome = end_of(backend, task("down", CHANGE, inputs=inputs, writable=True))
+    assert (outcome.state, outcome.reusable) == (JobState.FINISHED, False)
+    assert outcome.details["changed_inputs"] == [f"{RUN_ROOT}/up"]
+
+
+def test_a_folder_of_several_jobs_begins_with_what_is_there_and_reads_as_one(
+    backend: Backend, storage: LocalStorage
+) -> None:
+    first = end_of(backend, task("first"))
+    second = end_of(backend, task("second", ADD, inputs=(Input(OWN, "first", 1, first.digest),)))
+    assert content(storage, "second") == {"d/out": b"hello", "d/more": b"two", "d/late": b"new"}
+    both = (Input(OWN, "first", 1, first.digest), Input(OWN, "second", 1, second.digest))
+    third = end_of(backend, task("third", LATER, inputs=both))
+    assert third.reusable
+    late = {"d/out": b"hello", "d/more": b"three", "d/late": b"new", "seen": b"hellotwo"}
+    assert content(storage, "third") == late
+    places = (("first", first), ("second", second), ("third", third))
+    inputs = tuple(Input(f"{RUN_ROOT}/both", key, 1, outcome.digest) for key, outcome in places)
+    assert end_of(backend, task("reader", UNION, inputs=inputs)).exit_code == 0, storage.log("reader", 1)
+    assert content(storage, "reader") == {"seen": b"hellothreenew./d/late\n./d/more\n./d/out\n./seen\n"}
+    assert content(storage, "third") == late
+    assert content(storage, "first") == {"d/out": b"hello"}
 
 
 def test_a_task_already_known_is_left_as_it_is(backend: Backend) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +145,13 @@ def test_plain_processes_run_beside(backend: ContainerBackend, storage: LocalSto
 
 
 def test_an_input_may_be_writable_and_its_change_is_found_out(storage: LocalStorage) -> None:
-    backend = make(storage, writable_inputs=True)
+    backend = make(storage)
     try:
         up = end_of(backend, task("up", f"echo one > {OWN}/a"))
         inputs = (Input(f"{RUN_ROOT}/up", "up", 1, up.digest),)
         line = f"echo two >> {RUN_ROOT}/up/a"
-        outcome = end_of(backend, task("down", line, inputs=inputs, environment=CONTAINER))
+        down = task("down", line, inputs=inputs, environment=CONTAINER)
+        outcome = end_of(backend, replace(down, writable_inputs=True))
         assert (outcome.state, outcome.reusable) == (JobState.FINISHED, False)
     finally:
         backend.close()
