@@ -46,7 +46,8 @@ def _working_flags() -> tuple[str, str]:
         return "", f"no image {IMAGE} (tests/container/image.sh makes it)"
     said = ""
     for flags in CANDIDATES:
-        command = [engine, "run", "--rm", "--network", "none", "--memory", "64m", "--cpus", "1", *shlex.split(flags), IMAGE, "true"]
+        limits = ["--network", "none", "--memory", "64m", "--cpus", "1"]
+        command = [engine, "run", "--rm", *limits, *shlex.split(flags), IMAGE, "true"]
         tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if tried.returncode == 0:
             return flags, ""

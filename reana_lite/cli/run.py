@@ -142,7 +142,8 @@ def resume(installation: Installation, name: str, options: dict[str, Any]) -> st
         raise Conflict(f"run {record.id} is finished: there is nothing to go on with", run=record.id)
     if record.campaign:
         raise Conflict(
-            f"run {record.id} is part of a campaign: try it again with recast campaign retry {record.name}", run=record.id
+            f"run {record.id} is part of a campaign: try it again with recast campaign retry {record.name}",
+            run=record.id,
         )
     asked = record.request["asked"]
     return _ask(

@@ -127,6 +127,6 @@ def test_killed_run_resumes(recast, write, seed: int) -> None:
     assert len(ends) >= 2 * len(NUMBERS) + 1
     # A step that had ended may be run again only if the kill fell between its last command and its exit record.
     again = [path for path in finished_then if lines[f"begin {path}"] > 1]
-    assert not again or kind == signal.SIGKILL and len(again) <= os.cpu_count(), again
+    assert not again or (kind == signal.SIGKILL and len(again) <= os.cpu_count()), again
     status = recast.json("status", run["id"])
     assert Counter(node["state"] for node in status["nodes"]) == {"finished": 2 * len(NUMBERS) + 1}

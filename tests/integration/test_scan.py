@@ -199,7 +199,9 @@ def test_interrupted_it_goes_on_by_the_same_command(recast, workflow) -> None:
 def test_two_campaigns_that_need_the_same_jobs_compute_them_once(recast, workflow) -> None:
     recast("ls")  # makes the installation
     processes = [
-        recast.start("scan", "workflow.yml", "--grid", grid, "-p", f"diary={workflow}", "--name", grid[2:4], "-q", "--json")
+        recast.start(
+            "scan", "workflow.yml", "--grid", grid, "-p", f"diary={workflow}", "--name", grid[2:4], "-q", "--json"
+        )
         for grid in ("n=20:27:1", "n=24:31:1")
     ]
     for process in processes:

@@ -25,7 +25,7 @@ VALUES = {"m_gluino": 2000, "m_lsp": 100.0, "x": 0.5, "decay": "qq", "prompt": T
         ("not (m_lsp > 50 or m_gluino > 1e3)", False),
         ("m_lsp > 50 and m_gluino > 1e4", False),
         ("decay == 'qq' and prompt", True),
-        ("decay != \"tt\"", True),
+        ('decay != "tt"', True),
         ("decay == 2", False),
         ("prompt == true", True),
         ("-m_lsp < -50", True),
