@@ -13,7 +13,7 @@ SAME = 1e-9
 """Numbers that differ by less than this, relative, are the same."""
 
 
-def difference(first: Sequence[Outcome], second: Sequence[Outcome], *, axes: Sequence[str] | None = None) -> Table:
+def what_changed(first: Sequence[Outcome], second: Sequence[Outcome], *, axes: Sequence[str] | None = None) -> Table:
     """A row per theory, second against first: verdicts, ratios of r and of the cross-section, the region that moved most.
 
     Theories are matched by their place on the axes that both have, else by name. `change` says what kind of change it

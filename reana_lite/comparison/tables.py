@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from reana_lite.comparison.masslimit import MassLimit, MassPlane
 from reana_lite.comparison.outcome import Outcome, Status, axes_of
 from reana_lite.result.forms import cell
 
@@ -270,3 +271,49 @@ def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     if outside:
         notes.append(f"{outside} outside the validity of the analysis")
     return tuple(notes)
+
+
+# -- exclusion as tables ---------------------------------------------------------------------------------------------
+def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
+    """A row per mass limit: observed with the theory's error, expected with its band, and what must be known of it."""
+    axis = limits[0].axis if limits else "mass"
+    others = list(dict.fromkeys(name for limit in limits for name in limit.at))
+    unit = axis_unit(axis)
+    columns = (
+        *axis_columns(others),
+        Column("observed", f"{axis} observed", unit, band=("observed_xsec_down", "observed_xsec_up")),
+        Column("observed_xsec_down", "cross-section -1 sigma", unit),
+        Column("observed_xsec_up", "+1 sigma", unit),
+        Column("expected", f"{axis} expected", unit, band=("expected_plus_1", "expected_minus_1")),
+        Column("expected_plus_1", "limit +1 sigma", unit),
+        Column("expected_minus_1", "-1 sigma", unit),
+        Column("note", "note"),
+    )
+    names = [c.name for c in columns[len(others) : -1]]
+    rows = tuple(
+        (*(limit.at.get(name) for name in others), *(limit.reach[name].value for name in names), _why(limit))
+        for limit in limits
+    )
+    method = limits[0].method if limits else ""
+    summary = {"limits": [limit.to_dict() for limit in limits]}
+    return Table("mass-limits", f"mass limits along {axis}", columns, rows, (f"method: {method}",), summary)
+
+
+def _why(limit: MassLimit) -> str | None:
+    return limit.reach["observed"].why or None
+
+
+def contour_tables(plane: MassPlane) -> list[Table]:
+    """One table per curve that there is: the corners of its lines, with the number of the line."""
+    tables = []
+    for name, lines in plane.curves.items():
+        columns = (
+            Column("line", "line", given=True),
+            *axis_columns([plane.x]),
+            Column(plane.y, plane.y, axis_unit(plane.y)),
+        )
+        rows = tuple((at, x, y) for at, line in enumerate(lines, 1) for x, y in line)
+        if rows:
+            title = f"exclusion contour, {name.replace('_', ' ')}"
+            tables.append(Table(f"contour-{name}", title, columns, rows, (f"method: {plane.method}",)))
+    return tables

@@ -209,10 +209,12 @@ def assemble(
     return result_of(document, names)
 
 
-def result_of(document: Any, source: str = "result") -> Result:
-    """The result that a parsed document holds; InvalidResult lists every fault with its place."""
-    faults = checks.faults_of(document, source)
-    if faults:
+def result_of(document: Any, source: str = "result", *, known: bool = False) -> Result:
+    """The result that a parsed document holds; InvalidResult lists every fault with its place.
+
+    `known`: it was a Result before, as those in the database were, and is not checked again (some 15 ms each).
+    """
+    if not known and (faults := checks.faults_of(document, source)):
         raise InvalidResult.of(faults)
     ordered = {key: document[key] for key in checks.schema()["properties"] if key in document}
     limits = tuple(_build(Limit, row) for row in document["limits"])
