@@ -123,7 +123,9 @@ def artifacts_get(run: str, paths: tuple[str, ...], output: Path) -> None:
       recast artifacts get latest merge/yields.json -o -
     """
     drive = _drive(open_installation(), run)
-    known = {_short(path): path for path, a in drive.workspace.artifacts().items() if a.kind == "file"}
+    files = {path: a for path, a in drive.workspace.artifacts().items() if a.kind == "file"}
+    known = {_short(path): path for path in files}
+    executable = {_short(path): a.executable for path, a in files.items()}
     wanted = [
         short for short in known if not paths or any(short == p or short.startswith(p.rstrip("/") + "/") for p in paths)
     ]
@@ -139,6 +141,8 @@ def artifacts_get(run: str, paths: tuple[str, ...], output: Path) -> None:
             destination.parent.mkdir(parents=True, exist_ok=True)
             with destination.open("wb") as target:
                 shutil.copyfileobj(source, target)
+        if executable[short]:
+            destination.chmod(destination.stat().st_mode | 0o111)
     if str(output) != "-":
         click.echo(f"{len(wanted)} files", err=True)
 
