@@ -17,6 +17,7 @@ from reana_lite.analysis.expectation import Expectation
 from reana_lite.analysis.parameter import Parameter, bind, check, near
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
 from reana_lite.theory.condition import Expression
+from reana_lite.theory.scan import Template
 
 RESERVED = ("theory", "theory_format", "theory_files", "init")
 """Init parameters that every analysis gets (see target.py); no parameter or file of an analysis may be called so."""
@@ -111,11 +112,16 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class ScanTemplate:
-    """How the axes of a scan become a theory: a theory file with placeholders. `physical`: which points exist ("": all)."""
+    """How the axes of a scan become a theory: a theory file (`template`), and texts of parameters, with placeholders.
+
+    `physical`: which points exist ("": all). `points`: a table of the points of a scan that says none.
+    """
 
     name: str
-    template: str
     axes: tuple[Parameter, ...]
+    template: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    points: str = ""
     physical: str = ""
     description: str = ""
 
@@ -257,10 +263,12 @@ def _build(document: Document) -> Analysis:
         scans=tuple(
             ScanTemplate(
                 name,
-                one["template"],
                 tuple(
                     Parameter(axis, schema, required="default" not in schema) for axis, schema in one["axes"].items()
                 ),
+                one.get("template", ""),
+                one.get("parameters", {}),
+                one.get("points", ""),
                 one.get("physical", ""),
                 one.get("description", ""),
             )
@@ -301,7 +309,9 @@ def _paths(analysis: Analysis) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if software.containerfile:
             yield ("environments", index, "containerfile"), software.containerfile
     for scan in analysis.scans:
-        yield ("scans", scan.name, "template"), scan.template
+        for key, path in (("template", scan.template), ("points", scan.points)):
+            if path:
+                yield ("scans", scan.name, key), path
     for name, example in analysis.examples.items():
         for path in example.theory:
             yield ("examples", name, "theory"), path
@@ -345,20 +355,34 @@ def _scans(document: Document, analysis: Analysis) -> Iterator[Fault]:
     parameters = {parameter.name for parameter in analysis.parameters}
     for scan in analysis.scans:
         place = ("scans", scan.name)
-        if analysis.theory is None:
+        if scan.template and analysis.theory is None:
             yield document.fault(place, "the analysis declares no `theory` and cannot take one")
+        if not scan.template and not scan.parameters:
+            yield document.fault(place, "neither `template` nor `parameters` says what the axes become")
         yield from _schemas(document, (*place, "axes"), scan.axes)
         known = {axis.name for axis in scan.axes}
         for name in sorted(known & parameters):
             yield document.fault((*place, "axes", name), f"{name!r} is also a parameter; choose another name")
+        for name, text in scan.parameters.items():
+            here = (*place, "parameters", name)
+            if name not in parameters:
+                yield document.fault(here, f"no parameter {name!r}{near(name, parameters)}")
+            yield from _of_axes(document, here, known, text, whole=False)
         if scan.physical:
-            try:
-                unknown = sorted(Expression.of(scan.physical).names - known)
-            except InvalidInput as error:
-                yield document.fault((*place, "physical"), error.message)
-            else:
-                for name in unknown:
-                    yield document.fault((*place, "physical"), f"no axis {name!r}{near(name, known)}")
+            yield from _of_axes(document, (*place, "physical"), known, scan.physical, whole=True)
+
+
+def _of_axes(
+    document: Document, place: tuple[str, ...], known: set[str], text: str, *, whole: bool
+) -> Iterator[Fault]:
+    """What a text of a scan needs must be axes; it is an expression as a `whole`, or has placeholders."""
+    try:
+        names = Expression.of(text).names if whole else Template.of(text.encode(), "text").names
+    except InvalidInput as error:
+        yield document.fault(place, error.message)
+        return
+    for name in sorted(names - known):
+        yield document.fault(place, f"no axis {name!r}{near(name, known)}")
 
 
 def _parameters(document: Document, analysis: Analysis) -> Iterator[Fault]:

@@ -70,7 +70,7 @@ def _starts(
     installation: Installation, targets: str, files: tuple[str, ...], options: dict[str, Any], scratch: Path
 ) -> Iterator[tuple[str, RunStarted] | None]:
     """(analysis, first event) of every run that is asked for; None for a point that is refused."""
-    if any(options[key] for key in ("grids", "table", "folder", "patchset")):
+    if any(options[key] for key in ("grids", "wheres", "table", "folder", "patchset", "template")):
         yield from _of_points(installation, targets, files, options)
         return
     from reana_lite.submission import started_of

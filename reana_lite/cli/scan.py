@@ -11,7 +11,7 @@ from reana_lite.cli.screen import Installation, open_installation, plain, print_
 from reana_lite.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from reana_lite.campaign import Request
     from reana_lite.planning import Planned
@@ -62,15 +62,17 @@ def drive_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def scan(targets: str, files: tuple[str, ...], **options: Any) -> None:
     """Run TARGET for many theories and wait for all of them. It may be interrupted: the same command goes on.
 
-    Points come from --grid (both ends included, several are combined), --csv, --folder or --patchset. Values are axes of
-    a template that the analysis declares, or its parameters. FILES are theory files that all points share. Points that
-    exist already in a campaign, and steps that have been computed already, are not computed again.
+    Points come from --grid (both ends included, several are combined), --csv, --folder or --patchset, or else from the
+    analysis. Values are axes of a template that the analysis declares, or its parameters. FILES are theory files that
+    all points share. Points that exist already in a campaign, and steps that have been computed already, are not
+    computed again.
 
     \b
     Examples:
       recast scan atlas-susy-2018-22 --grid m_gluino=1000:2600:200 --grid m_lsp=0:1600:200 --where 'm_lsp < m_gluino - 400'
       recast scan atlas-susy-2018-22 --grid m_squark=1000:2000:100 -p n_events=5000 --name squarks
       recast scan atlas-susy-2018-22 --folder my_spectra --dry-run
+      recast scan atlas-susy-2019-08 --where 'm_lsp == 0'
     """
     from reana_lite.cli.campaign import follow
     from reana_lite.planning import planner
@@ -116,18 +118,26 @@ def asked(
         reuse=not options.get("no_cache", False),
     )
     where = tuple(Expression.of(text) for text in options["wheres"])
-    return request, points_of(options, limit=installation.settings.scan_limit), where
+    return request, points_of(installation, request.targets, options), where
 
 
-def points_of(options: dict[str, Any], *, limit: int) -> Iterable[Point]:
-    """The points that one of --grid, --csv, --folder, --patchset says, before conditions."""
+def points_of(installation: Installation, targets: Sequence[str], options: dict[str, Any]) -> Iterable[Point]:
+    """The points that one of --grid, --csv, --folder, --patchset says, or else the first target; before conditions."""
     from reana_lite.theory.scan import grid, parse_axis, read_table
 
     given = [name for name in ("grids", "table", "folder", "patchset") if options[name]]
     names = {"grids": "--grid", "table": "--csv", "folder": "--folder", "patchset": "--patchset"}
-    if len(given) != 1:
-        what = "give one of" if given else "give points by one of"
-        raise InvalidInput(f"{what} {', '.join(names[name] for name in given or names)}", field="scan")
+    if len(given) > 1:
+        raise InvalidInput(f"give one of {', '.join(names[name] for name in given)}", field="scan")
+    if not given:
+        from reana_lite.catalogue import Sources
+        from reana_lite.target import TargetOptions
+        from reana_lite.target.points import declared_points
+
+        here = TargetOptions(folder=Path.cwd())
+        sources = Sources.of(installation.settings)
+        return declared_points(targets[0], options=here, sources=sources, template=options["template"])
+    limit = installation.settings.scan_limit
     if options["grids"]:
         return grid([parse_axis(text, limit=limit) for text in options["grids"]], limit=limit)
     if options["table"]:

@@ -29,7 +29,7 @@ from reana_lite.theory import PatchSet, read_json, read_patchset, read_theory
 from reana_lite.theory import parameter as theory_parameter
 from reana_lite.theory.condition import Expression
 from reana_lite.theory.parameters import Value
-from reana_lite.theory.scan import Point, Template, of_files, of_patchset, show
+from reana_lite.theory.scan import Point, Template, of_files, of_patchset, read_table, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Frame:
     content: str
     scan: ScanTemplate | None = None
     template: Template | None = None
+    texts: Mapping[str, Template] = field(default_factory=dict)
     patchset: PatchSet | None = None
     files: tuple[Path, ...] = ()
     declared: frozenset[str] = field(default_factory=frozenset)
@@ -90,6 +91,9 @@ def frame(
     by_template = not (patches or files_follow)
     scan = _chosen(analysis, free, template, fixed) if by_template else None
     pattern = _template(analysis, scan)
+    texts = (
+        {name: Template.of(text.encode(), name) for name, text in scan.parameters.items()} if scan is not None else {}
+    )
     init = prepared.keep(storage)
     return Frame(
         target,
@@ -98,6 +102,7 @@ def frame(
         _content(prepared, init, scan, pattern, fixed),
         scan,
         pattern,
+        texts,
         patches,
         fixed,
         declared,
@@ -121,15 +126,34 @@ def prepare(frame: Frame, point: Point, *, folder: Path, scratch: Scratch) -> Pr
     if point.source:
         path = folder / point.source
         return with_theory(prepared, read_files(analysis, [path], name=point.name), [path], scratch)
-    if frame.scan is not None and frame.template is not None:
+    values = free
+    if frame.scan is not None:
         values = _bound(frame.scan, free)
+    if frame.texts:
+        filled = {name: text.fill(values).decode() for name, text in frame.texts.items()}
+        bound = analysis.bind(prepared.values, texts=filled)
+        prepared = replace(prepared, values=bound, parameters={**prepared.parameters, **bound})
+    if frame.scan is not None and frame.template is not None:
         content = frame.template.fill(values)
         units = {axis.name: axis.unit for axis in frame.scan.axes}
         name = frame.template.source.rpartition("/")[2]
         return _with_content(prepared, point.name, name, content, values, scratch, units=units)
-    if free:
+    if free and frame.scan is None:
         return _with_content(prepared, point.name, "parameters", json.dumps(free).encode(), free, scratch)
     return with_theory(prepared, read_files(analysis, list(frame.files), name=point.name), list(frame.files), scratch)
+
+
+def declared_points(target: str, *, options: TargetOptions, sources: Sources, template: str = "") -> tuple[Point, ...]:
+    """The points that an analysis declares for a scan which says none; InvalidInput if there are none."""
+    kind, path = find(target, options=options, sources=sources)
+    if kind is TargetKind.ANALYSIS:
+        analysis = load_analysis(Path(path))
+        for scan in analysis.scans:
+            if scan.points and template in ("", scan.name):
+                return read_table(local_bytes(Path(analysis.source).parent / scan.points), scan.points)
+    raise InvalidInput(
+        f"{target} declares no points of its own: give some by --grid, --csv, --folder or --patchset", field="scan"
+    )
 
 
 def folder_points(folder: Path) -> tuple[Point, ...]:
@@ -212,7 +236,7 @@ def _chosen(analysis: Analysis, free: Sequence[str], name: str, fixed: Iterable[
 
 
 def _template(analysis: Analysis, scan: ScanTemplate | None) -> Template | None:
-    if scan is None:
+    if scan is None or not scan.template:
         return None
     return Template.of(local_bytes(Path(analysis.source).parent / scan.template), scan.template)
 
@@ -244,7 +268,9 @@ def _content(
 ) -> str:
     """The digest of all that decides what the points compute, apart from their values."""
     shape = None if template is None else [template.parts, [e.text for e in template.expressions]]
-    defaults = None if scan is None else [[axis.name, show(axis.default)] for axis in scan.axes if axis.has_default]
+    defaults = None
+    if scan is not None:
+        defaults = [dict(scan.parameters), [[axis.name, show(axis.default)] for axis in scan.axes if axis.has_default]]
     parts: list[Any] = [
         ENGINE_VERSION, prepared.engine, prepared.workflow, prepared.parameters, prepared.options,
         sorted((tree.folder, tree.digest) for tree in init.trees), shape, defaults,

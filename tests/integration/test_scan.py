@@ -260,7 +260,7 @@ def test_killed_at_any_instant_nothing_is_lost_and_nothing_done_twice(recast, wo
 
 def test_what_makes_no_sense_is_refused_in_a_sentence(recast, workflow, call) -> None:
     scan = ("scan", "workflow.yml")
-    call(*scan).refused(2, "give points by one of --grid, --csv")
+    call(*scan).refused(2, "declares no points of its own: give some by --grid, --csv")
     call(*scan, "--grid", "n=1,2", "--csv", "x").refused(2, "give one of")
     call(*scan, "--grid", "n").refused(2, "--grid 'n'", "right is")
     call(*scan, "--grid", "n=1:5:1", "--where", "n > 9").refused(2, "no points (5 left out by --where)")

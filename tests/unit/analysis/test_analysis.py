@@ -266,3 +266,54 @@ def test_the_template_parses() -> None:
     path = Path(analysis.__file__).parent.parent / "template" / "analysis.yml"
     assert dedent(path.read_text("utf-8")).startswith("# A minimal analysis")
     assert analysis.parse(analysis.read_document(path.read_bytes(), str(path))).tests
+
+
+SCANS = (
+    GOOD
+    + """\
+scans:
+  gluino:
+    template: t.slha
+    physical: m_lsp < m_gluino
+    axes:
+      m_gluino: {type: number, minimum: 500, unit: GeV}
+      m_lsp: {type: number, minimum: 0, default: 0, unit: GeV}
+  published:
+    parameters: {region: 'SR{letter}'}
+    points: points.csv
+    axes: {letter: {enum: [A, B]}}
+"""
+)
+
+
+def test_scans_are_read() -> None:
+    gluino, published = parse(SCANS).scans
+    assert (gluino.name, gluino.template, gluino.physical) == ("gluino", "t.slha", "m_lsp < m_gluino")
+    assert [(axis.name, axis.unit, axis.required) for axis in gluino.axes] == [
+        ("m_gluino", "GeV", True), ("m_lsp", "GeV", False)
+    ]  # fmt: skip
+    assert published.parameters == {"region": "SR{letter}"}
+    assert [path for place, path in parse(SCANS).paths() if place[0] == "scans"] == ["t.slha", "points.csv"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("template: t.slha", "template: ../t.slha", "/scans/gluino/template: '../t.slha' leads out"),
+        ("    template: t.slha\n", "", "/scans/gluino: neither `template` nor `parameters`"),
+        ("m_lsp < m_gluino", "m_lps < m_gluino", "/scans/gluino/physical: no axis 'm_lps'; did you mean m_lsp?"),
+        ("m_lsp < m_gluino", "m_lsp <", "/scans/gluino/physical: 'm_lsp <': something is missing"),
+        ("default: 0, unit", "default: -1, unit", "/scans/gluino/axes/m_lsp/default: the default is refused"),
+        ("      m_gluino:", "      n_events: {type: number}\n      m_gluino:", "'n_events' is also a parameter"),
+        ("{region: 'SR{letter}'}", "{regio: 'SR{letter}'}", "no parameter 'regio'; did you mean region?"),
+        ("'SR{letter}'", "'SR{lettr}'", "/scans/published/parameters/region: no axis 'lettr'; did you mean letter?"),
+        ("theory: {formats: [slha]}\n", "", "/scans/gluino: the analysis declares no `theory`"),
+        ("    points: points.csv\n", "    pints: points.csv\n", "unknown key 'pints'; did you mean points?"),
+        ("axes: {letter: {enum: [A, B]}}", "axes: {}", "/scans/published/axes"),
+    ],
+)
+def test_faults_of_scans(old: str, new: str, fault: str) -> None:
+    assert old in SCANS
+    found = faults(SCANS.replace(old, new))
+    assert any(fault in one for one in found), found
+    assert all(one.startswith("analysis.yml:") for one in found)
