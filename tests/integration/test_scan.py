@@ -6,6 +6,7 @@ program tells what really ran.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -316,3 +317,142 @@ def test_a_large_scan_is_planned_at_once_and_costs_little(recast, workflow) -> N
         assert enrolment.done, "a stopped campaign gets no more runs"
         assert campaigns.progress(database, record.id).count("stopped") == progress.count("queued")
     database.close()
+
+
+# -- what points are made of -------------------------------------------------------------------------------------------
+
+ANALYSIS = """
+reana_lite: 1
+name: {name}
+title: Copies what it is given
+workflow: workflow.yml
+theory: {{formats: [slha, patch, parameters], required: false}}
+parameters:
+  properties:
+    point: {{type: string, default: none, description: A word.}}
+    blocks: {{type: array, items: {{type: integer}}, default: [1], description: Blocks.}}
+scans:
+  words:
+    parameters: {{point: 'p{{m}}'}}
+    axes: {{m: {{type: integer, minimum: 1}}}}
+    points: points.csv
+results:
+- {{name: copy, stage: copy, output: out, kind: file}}
+"""
+
+COPIES = """
+stages:
+- name: block
+  dependencies: [init]
+  scheduler:
+    scheduler_type: multistep-stage
+    parameters: {k: {step: init, output: blocks}, out: '{workdir}/out'}
+    scatter: {method: zip, parameters: [k]}
+    step:
+      process: {process_type: string-interpolated-cmd, cmd: 'echo {k} > {out}'}
+      environment: {environment_type: localproc-env}
+      publisher: {publisher_type: frompar-pub, outputmap: {out: out}}
+- name: copy
+  dependencies: [block]
+  scheduler:
+    scheduler_type: singlestep-stage
+    parameters:
+      theory: {step: init, output: theory}
+      point: {step: init, output: point}
+      blocks: {stages: block, output: out}
+      name: NAME
+      out: '{workdir}/out'
+    step:
+      process:
+        process_type: string-interpolated-cmd
+        cmd: 'cat {blocks} > {out}; echo {point} {name} >> {out}; test -z "{theory}" || cat {theory} >> {out}'
+      environment: {environment_type: localproc-env}
+      publisher: {publisher_type: frompar-pub, outputmap: {out: out}}
+"""
+
+
+@pytest.fixture
+def copies(write):
+    """Two analyses, one and two, whose result is what they are given; their blocks are the same."""
+    for name in ("one", "two"):
+        write(f"{name}/analysis.yml", ANALYSIS.format(name=name))
+        write(f"{name}/workflow.yml", COPIES.replace("NAME", name))
+        write(f"{name}/points.csv", "m\n7\n8\n")
+
+
+def copied(recast, campaign: str = "latest") -> dict[str, str]:
+    """What came out of each point, by its name."""
+    found = {}
+    for row in recast.json("campaign", "status", campaign)["all_points"]:
+        assert row["state"] == "finished", row
+        key = f"{row['target']} {row['name']}"
+        found[key] = recast("artifacts", "get", row["run"], "copy/out", "-o", "-")
+    return found
+
+
+def test_the_points_of_an_analysis_become_parameters(recast, copies) -> None:
+    document = recast.json("scan", "./one", "-q")
+    assert document["points"]["finished"] == 2
+    assert copied(recast) == {"./one m=7": "1\np7 one\n", "./one m=8": "1\np8 one\n"}
+    document = recast.json("scan", "./one", "--where", "m > 7", "-q")
+    assert (document["points"]["total"], document["steps"]["reused"]) == (1, 2)
+    assert "no axis or parameter 'mm'" in recast("scan", "./one", "--grid", "mm=1", code=2)
+    assert "no template 'nothing'" in recast("scan", "./one", "--grid", "m=1", "--template", "nothing", code=4)
+
+
+def test_more_blocks_are_added_to_those_that_are_there(recast, copies) -> None:
+    recast("scan", "./one", "--name", "more", "-q")
+    before = recast.json("plan", "./one", "-p", "blocks=[1,2,3]", "--template", "words")
+    assert {stage["stage"]: (stage["there"], stage["to_run"], stage["following"]) for stage in before["stages"]} == {
+        "block": (1, 2, 0), "copy": (0, 0, 2)
+    }  # fmt: skip
+    document = recast.json("campaign", "extend", "more", "-p", "blocks=[1,2,3]", "-q")
+    assert document["points"]["total"] == document["points"]["finished"] == 2
+    assert document["steps"]["total"] == 2 * 4
+    # three of the eight are computed by the one point or the other: block 2, block 3 once each, and two copies
+    assert set(copied(recast).values()) == {"1\n2\n3\np7 one\n", "1\n2\n3\np8 one\n"}
+    after = recast.json("plan", "./one", "-p", "blocks=[1,2,3]", "--template", "words")
+    assert after["there"] == 3 + 2
+    assert after["to_run"] == after["following"] == 0
+    assert after["seconds"] == 0
+
+
+def test_several_analyses_share_what_agrees(recast, copies) -> None:
+    document = recast.json("scan", "./one,./two", "--grid", "m=7,8,9", "--name", "both", "-q")
+    assert document["targets"] == ["./one", "./two"]
+    assert document["points"]["finished"] == 6
+    assert document["steps"]["total"] == 12
+    found = copied(recast)
+    assert found["./two m=9"] == "1\np9 two\n"
+    assert len(found) == 6
+    plan = recast.json("plan", "./one,./two", "--grid", "m=7,8,9")
+    assert (plan["runs"], plan["there"], plan["to_run"]) == (6, 1 + 6, 0)
+
+
+def test_folders_of_files_and_patchsets(recast, copies, write) -> None:
+    spectrum = "BLOCK MASS\n 1000022 {m} # lsp\nDECAY 1000022 0.0\n"
+    write("spectra/a.slha", spectrum.format(m=100))
+    write("spectra/b.slha", spectrum.format(m=200))
+    write("spectra/broken.slha", "BLOCK MASS\n 1000022 abc\n")
+    write("spectra/.hidden", "nothing")
+    document = recast.json("scan", "./one", "--folder", "spectra", "--name", "files", "-q", code=1)
+    assert {state: count for state, count in document["points"].items() if count} == {
+        "total": 3, "finished": 2, "refused": 1
+    }  # fmt: skip
+    points = recast.json("campaign", "status", "files")["all_points"]
+    assert [(row["name"], row["state"]) for row in points] == [
+        ("a", "finished"), ("b", "finished"), ("broken", "refused")
+    ]  # fmt: skip
+    assert "broken.slha:2" in points[2]["error"]
+    write("spectra/broken.slha", spectrum.format(m=300))
+    document = recast.json("campaign", "retry", "files", "-q")
+    assert document["state"] == "finished", "mended files are read again"
+    assert all("1000022" in text for text in copied(recast, "files").values())
+
+    patch = [{"op": "remove", "path": "/x"}]
+    patches = [{"metadata": {"name": f"p{n}", "values": [n]}, "patch": patch} for n in (1, 2)]
+    metadata = {"digests": {"sha256": "0" * 64}, "labels": ["mass"], "references": {}}
+    write("set.json", json.dumps({"version": "1.0.0", "metadata": metadata, "patches": patches}))
+    document = recast.json("scan", "./one", "--patchset", "set.json", "--where", "mass > 1", "--name", "patches", "-q")
+    assert (document["points"]["total"], document["skipped"]) == (1, {"excluded": 1})
+    assert '"op":"remove"' in copied(recast, "patches")["./one p2"].replace(" ", "")
