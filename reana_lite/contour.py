@@ -11,6 +11,7 @@ comparison.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -65,13 +66,15 @@ def mesh(points: Sequence[XY], *, missing: Sequence[XY] = ()) -> Mesh:
     """
     if len(points) > MAX_POINTS:
         raise InvalidInput(f"{len(points)} points in one plane; at most {MAX_POINTS} are interpolated", field="points")
-    if len(set(points)) != len(points):
-        twice = next(p for p in points if points.count(p) > 1)
+    if not all(math.isfinite(v) for p in (*points, *missing) for v in p):
+        raise InvalidInput("a coordinate is not a finite number", field="points")
+    rounded = [(_decimal(x), _decimal(y)) for x, y in points]
+    if len(set(rounded)) != len(rounded):
+        counts = Counter(rounded)
+        twice = next(p for p, r in zip(points, rounded, strict=True) if counts[r] > 1)
         raise InvalidInput(
             f"two values at ({twice[0]:g}, {twice[1]:g}) of one plane", field="points", value=list(twice)
         )
-    if not all(math.isfinite(v) for p in (*points, *missing) for v in p):
-        raise InvalidInput("a coordinate is not a finite number", field="points")
     cells = _cells({p: at for at, p in enumerate(points)}, [*points, *missing])
     if cells is not None:
         triangles, centres = cells
@@ -162,7 +165,8 @@ def crossings(xs: Sequence[float], values: Sequence[float], level: float = 0.0) 
 def _cells(
     index: Mapping[XY, int], places: Sequence[XY]
 ) -> tuple[list[tuple[int, int, int]], list[tuple[int, ...]]] | None:
-    """Triangles and centres of a lattice; None if the places have a gap in a row or a column of it, or are few.
+    """Triangles and centres of a lattice; None if the places have a gap in a row or a column of it, or one
+    of them belongs to no cell.
 
     A cell with a value at three corners is half covered.
     """
@@ -171,17 +175,20 @@ def _cells(
         return None
     triangles: list[tuple[int, int, int]] = []
     centres: list[tuple[int, ...]] = []
+    there, inner = set(places), set[XY]()
     for x0, x1 in pairwise(xs):
         for y0, y1 in pairwise(ys):
-            ring = [index.get(corner) for corner in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
-            known = [at for at in ring if at is not None]
+            ring = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+            if sum(corner in there for corner in ring) >= 3:
+                inner.update(ring)
+            known = [index[corner] for corner in ring if corner in index]
             if len(known) == 4:
                 centre = len(index) + len(centres)
                 centres.append(tuple(known))
                 triangles += [(known[i], known[(i + 1) % 4], centre) for i in range(4)]
             elif len(known) == 3:
                 triangles.append((known[0], known[1], known[2]))
-    return triangles, centres
+    return (triangles, centres) if there <= inner else None
 
 
 def _contiguous(places: Iterable[XY], rows: Sequence[float], columns: Sequence[float], axis: int) -> bool:
@@ -250,13 +257,18 @@ def _whole(points: Sequence[XY]) -> list[_Whole]:
     """Whole-number coordinates with exactly the geometry of the decimal ones, both axes scaled to equal range."""
     axes: list[list[int]] = []
     for axis in (0, 1):
-        exact = [Fraction(repr(float(p[axis]))) for p in points]
+        exact = [Fraction(_decimal(p[axis])) for p in points]
         low = min(exact, default=Fraction(0))
         common = math.lcm(*(value.denominator for value in exact), low.denominator)
         axes.append([int((value - low) * common) for value in exact])
     xs, ys = axes
     span_x, span_y = max(xs, default=0) or 1, max(ys, default=0) or 1
     return [(x * span_y, y * span_x) for x, y in zip(xs, ys, strict=True)]
+
+
+def _decimal(value: float) -> str:
+    """A coordinate to twelve figures: 0.1 * 3 is 0.3."""
+    return f"{value + 0.0:.12g}"
 
 
 def _turn(a: _Whole, b: _Whole, c: _Whole) -> int:
