@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import and_, func, or_, select
+from sqlalchemy.exc import IntegrityError
 
 from reana_lite.campaign import Progress, Request
 from reana_lite.database import statements, tables
 from reana_lite.database.database import Database
 from reana_lite.database.records import COUNTERS, TERMINAL_RUN, clean, encode
 from reana_lite.database.transaction import CHUNK, Transaction
-from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
 from reana_lite.theory.scan import Point
 
@@ -98,15 +99,23 @@ def create(
     """
     with database.transaction() as transaction:
         connection = transaction.connection
-        found = select(_campaigns.c.id).where(_campaigns.c.owner == owner, _campaigns.c.digest == digest)
-        if (there := connection.execute(found).scalar()) is not None:
-            return _campaign_of(connection.execute(select(_campaigns).where(_campaigns.c.id == there)).one())
+        equal = select(_campaigns).where(_campaigns.c.owner == owner, _campaigns.c.digest == digest)
         values: dict[str, Any] = {
-            "id": "c" + secrets.token_hex(5), "name": _free_name(transaction, clean(name)[:200], owner), "owner": owner,
-            "digest": digest, "request": encode(request.to_dict()), "skipped": encode(dict(skipped)),
-            "created_at": transaction._clock(),
+            "id": "c" + secrets.token_hex(5), "owner": owner, "digest": digest, "created_at": transaction._clock(),
+            "request": encode(request.to_dict()), "skipped": encode(dict(skipped)),
         }  # fmt: skip
-        connection.execute(_campaigns.insert(), values)
+        for _ in range(100):
+            if (there := connection.execute(equal).first()) is not None:
+                return _campaign_of(there)
+            values["name"] = _free_name(transaction, clean(name)[:200], owner)
+            try:
+                with connection.begin_nested():
+                    connection.execute(_campaigns.insert(), values)
+                break
+            except IntegrityError:  # another process was quicker, with the request or the name
+                continue
+        else:
+            raise Conflict(f"too many campaigns named {name!r} are being created at once; try again")
         add_points(transaction, values["id"], points)
     return get(database, values["id"], owner=owner)
 
@@ -122,6 +131,7 @@ def add_points(transaction: Transaction, campaign: str, points: Iterable[tuple[s
     for target, point in points:
         if (target, point.key) in known:
             continue
+        known.add((target, point.key))
         last += 1
         rows.append({
             "campaign": campaign, "number": last, "target": target, "key": point.key, "name": clean(point.name)[:255],
@@ -286,8 +296,10 @@ def fill(
         return []
     created: list[str] = []
     for some in _chunks([*runs, *refused]):
-        statement = select(_points.c.number, _points.c.before).where(
-            _points.c.campaign == campaign.id, _points.c.number.in_(some), _PENDING
+        statement = (
+            select(_points.c.number, _points.c.before)
+            .where(_points.c.campaign == campaign.id, _points.c.number.in_(some), _PENDING)
+            .order_by(_points.c.number)
         )
         pending = {row.number: row.before for row in connection.execute(statement.with_for_update())}
         rows = [(number, runs[number], before) for number, before in pending.items() if number in runs]
