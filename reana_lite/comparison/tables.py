@@ -314,6 +314,6 @@ def contour_tables(plane: MassPlane) -> list[Table]:
         )
         rows = tuple((at, x, y) for at, line in enumerate(lines, 1) for x, y in line)
         if rows:
-            title = f"exclusion contour, {name.replace('_', ' ')}"
+            title = f"exclusion contour {name.replace('_', ' ')}"
             tables.append(Table(f"contour-{name}", title, columns, rows, (f"method: {plane.method}",)))
     return tables

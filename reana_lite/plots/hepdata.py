@@ -50,6 +50,7 @@ def write_submission(tables: Sequence[Table], folder: Path, *, comment: str) -> 
 
 def _table(library: Any, table: Table) -> Any:
     made = library.Table(table.title[:64])
+    made.location = "Recomputed with a preserved analysis"
     made.description = " ".join([f"{table.title}.", *table.notes])
     hidden = {c.error for c in table.columns} | {end for c in table.columns for end in c.band or ()}
     columns = [c for c in table.columns if c.name not in hidden and c.name not in ("run", "message")]
