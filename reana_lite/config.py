@@ -22,6 +22,7 @@ T = TypeVar("T")
 BACKENDS = ("auto", "local", "container")
 CONTAINER_ENGINES = ("auto", "podman", "docker", "apptainer")
 DATABASES = ("sqlite", "postgresql")
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container"}
 """What RECAST_DEFAULT_RUN_BACKEND of recast-atlas means here; its other backends have no counterpart yet."""
@@ -30,6 +31,7 @@ VARIABLES = (
     "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_USER", "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
     "RECAST_CONTAINER_NETWORK", "RECAST_SCAN_LIMIT", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
+    "PACKTIVITY_CVMFS_LOCATION", "PACKTIVITY_CVMFS_PROPAGATION", "PACKTIVITY_AUTH_LOCATION", "PACKTIVITY_AUTH_TARGETDIR",
 )  # fmt: skip
 
 _FOREIGN = re.compile(
@@ -90,6 +92,20 @@ class Settings:
     """RECAST_CONTAINER_NETWORK (none, host, or a network's name): steps that need the network are not reproducible, so it
     is off unless asked for."""
 
+    cvmfs: Path = Path("/cvmfs")
+    """PACKTIVITY_CVMFS_LOCATION, as Yadage has it: where CVMFS lies on this machine, for containers that ask for it."""
+
+    cvmfs_propagation: str = ""
+    """PACKTIVITY_CVMFS_PROPAGATION (private, shared, slave, with or without r before it; default: the engine's): an
+    automounter needs rslave or rshared, or a container sees only what was mounted before."""
+
+    credentials: Path = Path("/home/recast/recast_auth")
+    """PACKTIVITY_AUTH_LOCATION, as Yadage has it: a folder with getkrb.sh, for containers that ask for GRIDProxy, KRB5Auth
+    or kerberos."""
+
+    credentials_target: str = "/recast_auth"
+    """PACKTIVITY_AUTH_TARGETDIR, as Yadage has it: where such containers see that folder."""
+
     scan_limit: int = 100_000
     """RECAST_SCAN_LIMIT (points): a slip of a step width is to be told, not computed."""
 
@@ -129,6 +145,10 @@ class _Reader:
             container_engine=self.read("RECAST_CONTAINER_ENGINE", _one_of(*CONTAINER_ENGINES), "auto"),
             container_flags=self.read("RECAST_CONTAINER_FLAGS", _words, ()),
             container_network=self.read("RECAST_CONTAINER_NETWORK", _network, "none"),
+            cvmfs=self.read("PACKTIVITY_CVMFS_LOCATION", _folder, Path("/cvmfs")),
+            cvmfs_propagation=self.read("PACKTIVITY_CVMFS_PROPAGATION", _one_of(*PROPAGATIONS), ""),
+            credentials=self.read("PACKTIVITY_AUTH_LOCATION", _folder, Path("/home/recast/recast_auth")),
+            credentials_target=self.read("PACKTIVITY_AUTH_TARGETDIR", _target, "/recast_auth"),
             scan_limit=self.read("RECAST_SCAN_LIMIT", _count, 100_000),
             warnings=(*self.warnings, *_misspelt(self.environ)),
         )
@@ -224,6 +244,12 @@ def _user(text: str) -> str:
 def _network(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", text):
         raise ValueError("none, host or the name of a network")
+    return text
+
+
+def _target(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9_.+@-]+)+", text):
+        raise ValueError("an absolute path of plain letters")
     return text
 
 

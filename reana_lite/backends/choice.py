@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reana_lite.backends.base import Backend
+from reana_lite.backends.site import Site
 from reana_lite.config import Settings
 from reana_lite.errors import Unavailable
 from reana_lite.storage.local import LocalStorage
@@ -76,6 +77,12 @@ def _make(name: str, *, settings: Settings, storage: LocalStorage, cores: float 
         engine=settings.container_engine,
         flags=settings.container_flags,
         network=settings.container_network,
+        site=Site(
+            cvmfs=settings.cvmfs,
+            cvmfs_propagation=settings.cvmfs_propagation,
+            credentials=settings.credentials,
+            credentials_target=settings.credentials_target,
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from reana_lite.backends.engines import Engine
 from reana_lite.backends.folders import folders_of, own_texts, parameter_texts
 from reana_lite.backends.local import LocalBackend
 from reana_lite.backends.places import Places
+from reana_lite.backends.site import Site
 from reana_lite.backends.spawn import LINE_LIMIT_BYTES
 from reana_lite.errors import Unavailable
 from reana_lite.job import Environment, EnvironmentKind, JobOutcome
@@ -33,7 +34,8 @@ class ContainerBackend(LocalBackend):
     """Containers. Settings beyond those of the local backend:
 
     `engine` ("auto": the first that works), `flags` (further options of `run`), `network` (the engine's name of one;
-    "none": off), `processes` (how many a step may have).
+    "none": off), `processes` (how many a step may have), `site` (what lies where for
+    steps that ask for it).
     """
 
     name = "container"
@@ -46,6 +48,7 @@ class ContainerBackend(LocalBackend):
         flags: Sequence[str] = (),
         network: str = "none",
         processes: int = 4096,
+        site: Site | None = None,
         **local: Any,
     ) -> None:
         super().__init__(storage, **local)
@@ -53,6 +56,7 @@ class ContainerBackend(LocalBackend):
         self.flags = tuple(flags)
         self.network = network
         self.processes = processes
+        self.site = site or Site()
         self._engine: Engine | None = None
         self._images: dict[str, str] = {}
 
@@ -108,6 +112,10 @@ class ContainerBackend(LocalBackend):
             say(f"image {reference} is here")
         self._images[environment.image] = name
         return digest
+
+    def _has(self, resource: str, environment: Environment) -> bool:
+        there = None if environment.kind is EnvironmentKind.PROCESS else self.site.has(resource)
+        return super()._has(resource, environment) if there is None else there
 
     def _inspect(self, reference: str) -> tuple[str, str]:
         """(digest of an image, the name that means this very image); ("", "") if it is not here."""
@@ -194,15 +202,15 @@ class ContainerBackend(LocalBackend):
             command = ["sh", f"{place}/line"]
         if job.script is not None:
             spec["script"] = binding.text(job.script)
-        mounts = [(f"{real_place}/files", f"{place}/files", True), (f"{real_place}/home", f"{place}/home", True)]
-        mounts += [(f"{real_place}/mount{n}", m.path, False) for n, m in enumerate(job.environment.mounts)]
+        mounts = [(f"{real_place}/files", f"{place}/files", "rw"), (f"{real_place}/home", f"{place}/home", "rw")]
+        mounts += [(f"{real_place}/mount{n}", m.path, "ro") for n, m in enumerate(job.environment.mounts)]
         if "line" in spec["files"]:
-            mounts.append((f"{real_place}/line", f"{place}/line", False))
-        if any("cvmfs" in name.lower() for name in job.resources.other):
-            mounts.append(("/cvmfs", "/cvmfs", False))
+            mounts.append((f"{real_place}/line", f"{place}/line", "ro"))
+        mounts += self.site.mounts(job.resources.other)
         mounts = self._input_mounts(folders.inputs, writable=task.writable_inputs) + mounts
         image = self._images.get(job.environment.image, engines.qualified(job.environment.image))
-        variables = {name: binding.text(value) for name, value in job.environment.variables}
+        variables = self.site.variables(job.resources.other)
+        variables |= {name: binding.text(value) for name, value in job.environment.variables}
         workdir = binding.text(job.environment.workdir or "")
         if os.getuid() != 0 or self.engine.mapped:
             variables.setdefault("HOME", f"{place}/home")
@@ -211,23 +219,25 @@ class ContainerBackend(LocalBackend):
         if binding.uses_view:
             spec["links"] = binding.links()
         if binding.uses_view or folders.uses_view:
-            mounts.append((f"{real_place}/view", f"{place}/view", task.writable_inputs and folders.uses_view))
+            options = "rw" if task.writable_inputs and folders.uses_view else "ro"
+            mounts.append((f"{real_place}/view", f"{place}/view", options))
         if self.engine.is_daemonless:
             spec["argv"] = self._apptainer(mounts, variables, workdir, image, command)
         else:
             spec["argv"], spec["engine"] = self._run(task, mounts, variables, workdir, image, command)
         return spec
 
-    def _input_mounts(self, inputs: list[tuple[str, str, str]], *, writable: bool) -> list[tuple[str, str, bool]]:
+    def _input_mounts(self, inputs: list[tuple[str, str, str]], *, writable: bool) -> list[tuple[str, str, str]]:
         root = os.path.realpath(self.root)
+        options = "rw" if writable else "ro"
         if len(inputs) > MANY_INPUTS:
             kinds = [kind for kind in ("jobs", "trees") if Path(root, kind).is_dir()]
-            return [(f"{root}/{kind}", f"{self._root_text}/{kind}", writable) for kind in kinds]
+            return [(f"{root}/{kind}", f"{self._root_text}/{kind}", options) for kind in kinds]
         seen = dict.fromkeys(real for _, real, _ in inputs)
-        return [(root + real[len(self._root_text) :], real, writable) for real in seen]
+        return [(root + real[len(self._root_text) :], real, options) for real in seen]
 
     def _run(
-        self, task: Task, mounts: list[tuple[str, str, bool]], variables: dict[str, str], workdir: str, image: str,
+        self, task: Task, mounts: list[tuple[str, str, str]], variables: dict[str, str], workdir: str, image: str,
         command: list[str],
     ) -> tuple[list[str], dict[str, Any]]:  # fmt: skip
         """(argv of `run`, what the supervisor calls to stop, inspect and remove the container)."""
@@ -244,8 +254,8 @@ class ContainerBackend(LocalBackend):
             argv += ["--memory", str(resources.memory_bytes), "--memory-swap", str(resources.memory_bytes)]
         if task.job.script is not None:
             argv.append("--interactive")
-        for source, destination, writable in mounts:
-            argv += engines.mount(source, destination, writable=writable)
+        for source, destination, options in mounts:
+            argv += engines.mount(source, destination, options)
         for variable, value in variables.items():
             argv += ["--env", f"{variable}={value}"]
         if workdir:
@@ -260,7 +270,7 @@ class ContainerBackend(LocalBackend):
 
     def _apptainer(
         self,
-        mounts: list[tuple[str, str, bool]],
+        mounts: list[tuple[str, str, str]],
         variables: dict[str, str],
         workdir: str,
         image: str,
@@ -269,8 +279,8 @@ class ContainerBackend(LocalBackend):
         argv = [self.engine.program, "exec", "--containall", "--no-home", "--writable-tmpfs"]
         if self.network == "none":
             argv += ["--net", "--network", "none"]
-        for source, destination, writable in mounts:
-            argv += ["--bind", f"{source}:{destination}:{'rw' if writable else 'ro'}"]
+        for source, destination, options in mounts:
+            argv += ["--bind", f"{source}:{destination}:{options.partition(',')[0]}"]
         for variable, value in variables.items():
             argv += ["--env", f"{variable}={value}"]
         if workdir:

@@ -140,9 +140,9 @@ def _not_begun(step: Step, tail: bytes) -> dict[str, Any]:
     return {"state": "failed", "cause": "lost", "message": f"the container engine did not start it: {line}"}
 
 
-def mount(source: str, destination: str, *, writable: bool) -> list[str]:
-    """A bind mount (both paths without colons and commas)."""
-    return ["--volume", f"{source}:{destination}:{'rw' if writable else 'ro'}"]
+def mount(source: str, destination: str, options: str) -> list[str]:
+    """A bind mount (both paths without colons and commas); `options`: "ro" or "rw", and how it propagates."""
+    return ["--volume", f"{source}:{destination}:{options}"]
 
 
 def names_of(engine: Engine, *labels: str) -> list[tuple[str, str]]:

@@ -111,12 +111,17 @@ class LocalBackend:
     def missing(self, job: JobSpec) -> list[str]:
         """What a plain process of this machine cannot be given."""
         phrases = [
-            f"{name} (not offered by the {self.name} backend)" for name in job.resources.other if not machine.has(name)
+            f"{name} (not offered by the {self.name} backend)"
+            for name in job.resources.other
+            if not self._has(name, job.environment)
         ]
         memory = job.resources.memory_bytes
         if memory and memory > self.memory_bytes:
             phrases.append(f"{memory} bytes of memory (this machine offers {self.memory_bytes})")
         return phrases
+
+    def _has(self, resource: str, environment: Environment) -> bool:
+        return machine.has(resource)
 
     def room(self) -> int:
         """What the supervisor would take now: the cores, and some tasks to go on with."""

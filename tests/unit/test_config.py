@@ -62,6 +62,10 @@ def test_everything_can_be_set() -> None:
         RECAST_CONTAINER_FLAGS="--cgroups=disabled --annotation 'a b'",
         RECAST_CONTAINER_NETWORK="host",
         RECAST_DEFAULT_RUN_BACKEND="local",
+        PACKTIVITY_CVMFS_LOCATION="/net/cvmfs",
+        PACKTIVITY_CVMFS_PROPAGATION="rslave",
+        PACKTIVITY_AUTH_LOCATION="/secret",
+        PACKTIVITY_AUTH_TARGETDIR="/in/there",
     )
     assert settings == Settings(
         home=Path("/data/recast"),
@@ -76,6 +80,10 @@ def test_everything_can_be_set() -> None:
         container_engine="podman",
         container_flags=("--cgroups=disabled", "--annotation", "a b"),
         container_network="host",
+        cvmfs=Path("/net/cvmfs"),
+        cvmfs_propagation="rslave",
+        credentials=Path("/secret"),
+        credentials_target="/in/there",
     )
 
 
@@ -107,6 +115,8 @@ def test_an_empty_variable_is_as_if_it_were_not_there() -> None:
         ("RECAST_CONTAINER_ENGINE", "crio", "podman, docker, apptainer"),
         ("RECAST_CONTAINER_FLAGS", "--a 'open", "no closing quotation"),
         ("RECAST_CONTAINER_NETWORK", "--privileged", "name of a network"),
+        ("PACKTIVITY_CVMFS_PROPAGATION", "z", "one of private"),
+        ("PACKTIVITY_AUTH_TARGETDIR", "/a:/b", "absolute path"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_is_right(variable: str, value: str, right: str) -> None:
@@ -161,10 +171,13 @@ def test_any_text_is_a_size_or_refused(text: str) -> None:
 
 def test_every_setting_is_documented_with_its_variable() -> None:
     source = Path(config.__file__).read_text()
-    documented = re.findall(r'^    (\w+): .*\n    """(RECAST_\w+|Sentences)', source, re.MULTILINE)
+    documented = re.findall(r'^    (\w+): .*\n    """(RECAST_\w+|PACKTIVITY_\w+|Sentences)', source, re.MULTILINE)
     assert [name for name, _ in documented] == [field.name for field in fields(Settings)]
     named = set(
-        re.findall(r"RECAST_[A-Z_]+[A-Z]", source[source.index("class Settings") : source.index("class _Reader")])
+        re.findall(
+            r"(?:RECAST|PACKTIVITY)_[A-Z_]+[A-Z]",
+            source[source.index("class Settings") : source.index("class _Reader")],
+        )
     )
     assert named == set(config.VARIABLES)
 
