@@ -170,15 +170,19 @@ class Installation:
 
     def __init__(self, home: Path, *, container: bool = False) -> None:
         home.mkdir(exist_ok=True)
-        flags = os.environ.get("RECAST_TEST_CONTAINER_FLAGS", "")
-        with environment({"RECAST_HOME": str(home), **({"RECAST_CONTAINER_FLAGS": flags} if flags else {})}):
-            self.settings = Settings.from_environment()
+        self._home = home
+        self.settings = self._read_settings()
         self.storage = LocalStorage(self.settings.storage)
         self.storage.check()
         self.database = Database(self.settings.database)
         self._backend = "container" if container else "local"
         self._last: dict[str, Drive] = {}
         self._worker: Worker | None = None
+
+    def _read_settings(self) -> Settings:
+        flags = os.environ.get("RECAST_TEST_CONTAINER_FLAGS", "")
+        with environment({"RECAST_HOME": str(self._home), **({"RECAST_CONTAINER_FLAGS": flags} if flags else {})}):
+            return Settings.from_environment()
 
     def __enter__(self) -> Installation:
         return self
@@ -193,9 +197,10 @@ class Installation:
         run = submit(prepared, database=self.database, storage=self.storage, owner="conformance")
         if self._worker is None:
             first = self.database.read_events(run)[0]
+            settings = self._read_settings()  # with the variables of the case
             self._worker = Worker(
                 self.database, self.storage, watch=lambda drive: self._last.__setitem__(drive.run, drive), host=True,
-                backend=choose(self._backend, first[2], settings=self.settings, storage=self.storage),
+                backend=choose(self._backend, first[2], settings=settings, storage=self.storage),
             )  # fmt: skip
         give_up_at = time.monotonic() + limit_s
         self._worker.drive([run], until=lambda: time.monotonic() > give_up_at)
