@@ -456,3 +456,43 @@ def test_folders_of_files_and_patchsets(recast, copies, write) -> None:
     document = recast.json("scan", "./one", "--patchset", "set.json", "--where", "mass > 1", "--name", "patches", "-q")
     assert (document["points"]["total"], document["skipped"]) == (1, {"excluded": 1})
     assert '"op":"remove"' in copied(recast, "patches")["./one p2"].replace(" ", "")
+
+
+# -- a full disk -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A disk of 4 MB that can be made larger; needs root and the right to mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_in_the_middle(recast, workflow, write, small_disk: Path) -> None:
+    large = "head -c 300000 /dev/urandom > {out} && echo {n} >> {out}"
+    write("workflow.yml", WORKFLOW.replace("cat {shared} > {out} && echo {n} >> {out}", f"true {{shared}} && {large}"))
+    env = {"RECAST_STORAGE": str(small_disk / "storage")}
+    scan = ["scan", "workflow.yml", "--grid", "n=20:39:1", "-p", f"diary={workflow}", "--name", "full", "-q"]
+    process = recast.start(*scan, env=env)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in (1, 7), (out, err)
+    assert "Traceback" not in err
+    states = of_points(recast, "full")
+    assert sum(map(len, states.values())) == 20, "no point is lost"
+    assert len(states["finished"]) >= 3, "what was done before stays"
+    done = [row["name"] for row in recast.json("campaign", "status", "full", "--state", "finished")["all_points"]]
+    subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
+    before = begun(workflow)
+    process = recast.start("campaign", "retry", "full", "-q", "--json", env=env)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert json.loads(out)["points"]["finished"] == 20
+    after = begun(workflow)
+    for name in done:
+        step = name.replace("n=", "own-")
+        assert after[step] == before[step] == 1, f"{name} was finished and is run again"
