@@ -37,7 +37,8 @@ class Request:
     """What a user asked for, kept so that it can be planned again: see planning.py. All of it is JSON.
 
     `targets` as named; `files` fixed theory files of all points; `template` the named scan template; `patchset` the file
-    that the points' patches are in; `folder` what relative paths are relative to.
+    that the points' patches are in; `folder` what relative paths are relative to. `axes` are the names that points have
+    values for, `contents` the digests of the targets when it was planned.
     """
 
     targets: tuple[str, ...]
@@ -49,6 +50,8 @@ class Request:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     reuse: bool = True
+    axes: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

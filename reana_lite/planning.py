@@ -85,10 +85,11 @@ class Planner:
         stream = iter(points)
         first = list(islice(stream, 1000))
         points = chain(first, stream)
-        axes = tuple(dict.fromkeys(name for point in first for name in point.values))
+        axes = tuple(dict.fromkeys([*request.axes, *(name for point in first for name in point.values)]))
         frames = self.frames(request, axes, files_follow=any(point.source for point in first[:1]))
         physical = [rule for one in frames for rule in one.physical]
         limit = max(1, self.settings.scan_limit // len(frames))
+        request = replace(request, axes=axes, contents=tuple(one.content for one in frames))
         return Planned(request, frames, scan_of(points, where=where, physical=physical, limit=limit))
 
     def frames(self, request: Request, axes: Sequence[str], *, files_follow: bool) -> tuple[Frame, ...]:
@@ -141,8 +142,8 @@ class Planner:
         return record, False
 
     def extend(self, record: CampaignRecord, planned: Planned) -> tuple[int, int]:
-        """(points added, points computed anew because parameters have changed)."""
-        changed = planned.request != record.request
+        """(points added, points computed anew because parameters, or the analysis itself, have changed)."""
+        changed = planned.request != replace(record.request, axes=planned.request.axes)
         again = 0
         with self.database.transaction() as transaction:
             added = campaigns.add_points(transaction, record.id, planned.points())
@@ -220,10 +221,15 @@ class Enrolment:
         return NewRun(run, prepared.name, theory, document, to_row(started))
 
     def _read(self, page: Sequence[PointRecord]) -> None:
-        axes = tuple(dict.fromkeys(name for row in page for name in row.point.values))
+        request = self.record.request
         follow = any(row.point.source for row in page)
-        for one in self.planner.frames(self.record.request, axes, files_follow=follow):
+        for one in self.planner.frames(request, request.axes, files_follow=follow):
             self._frames[one.target] = one
+        if tuple(one.content for one in self._frames.values()) != request.contents:
+            self.planner.say(
+                f"what campaign {self.record.name} computes has changed since it was planned: only new runs are of the "
+                f"analysis as it is now (recast campaign extend, or the same scan again, computes all of it)"
+            )
 
 
 @contextmanager

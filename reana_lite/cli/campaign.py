@@ -68,7 +68,7 @@ def campaign_ls(limit: int, as_json: bool) -> None:
 @campaign.command("status")
 @click.argument("name", default="latest")
 @click.option("--state", "states", multiple=True, help="Only points in this state (may be repeated).")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: {campaign, progress, points}.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document: counts (`points`) and all points.")
 def campaign_status(name: str, states: tuple[str, ...], as_json: bool) -> None:
     """Show how far campaign NAME is, point by point, with the results that are there.
 

@@ -417,6 +417,22 @@ def test_more_blocks_are_added_to_those_that_are_there(recast, copies) -> None:
     assert after["seconds"] == 0
 
 
+def test_an_analysis_that_has_changed_is_not_mixed_with_what_it_was(recast, copies, write) -> None:
+    recast("scan", "./one", "--name", "mixed", "-q")
+    write("one/workflow.yml", COPIES.replace("NAME", "changed"))
+    with closing(sqlite3.connect(recast.home / "records.db")) as records, records:
+        records.execute("UPDATE runs SET state = 'failed' WHERE theory = 'm=8'")
+    process = recast.start("campaign", "retry", "mixed")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "has changed since it was planned" in err
+    process = recast.start("campaign", "extend", "mixed", "--grid", "m=9")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "1 points added, 2 computed anew" in err
+    assert set(copied(recast, "mixed").values()) == {f"1\np{n} changed\n" for n in (7, 8, 9)}
+
+
 def test_several_analyses_share_what_agrees(recast, copies) -> None:
     document = recast.json("scan", "./one,./two", "--grid", "m=7,8,9", "--name", "both", "-q")
     assert document["targets"] == ["./one", "./two"]
