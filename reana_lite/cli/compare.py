@@ -57,7 +57,7 @@ def compare(names: tuple[str, ...], form: str, output: Path | None, **options: A
     if form == "hepdata" and output is None:
         raise InvalidInput("HEPData's form is a folder: name it with --output", field="output")
     installation = open_installation()
-    gathering = gather(installation, names)
+    gathering = gather(installation, names, whole=bool(options["export"]))
     places = _places(options["places"])
     asked = _asked(gathering.at(places), places, options)
     if options["export"]:

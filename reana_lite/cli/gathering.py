@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """One theory by one analysis: its outcome, the whole result where there is one, and its run."""
+    """One theory by one analysis: its outcome, the whole result where it is wanted and there is one, and its run."""
 
     outcome: Outcome
     result: Result | None = None
@@ -52,28 +52,34 @@ class Gathering:
         return Gathering(items, tuple(axis for axis in self.axes if axis not in places))
 
 
-def gather(installation: Installation, names: Sequence[str]) -> Gathering:
+def gather(installation: Installation, names: Sequence[str], *, whole: bool = False) -> Gathering:
     """The results behind names: a file (*.json), a campaign or a run (id, name, beginning, `latest`).
 
-    A campaign comes before a run of the same name; `latest` is the newest campaign, else the newest run.
+    A campaign comes before a run of the same name; `latest` is the newest campaign, else the newest run. With `whole`
+    the results are kept, too (thousands of them are large).
     """
+
+    def slim(item: Gathered) -> Gathered:
+        return item if whole else replace(item, result=None)
+
     items: dict[str, Gathered] = {}
     axes: list[str] = []
     for name in names:
         if name.endswith(".json") and Path(name).is_file():
             result = read_result(Path(name).read_bytes(), name)
-            items[f"file {name}"] = Gathered(outcome_of(result), result)
+            items[f"file {name}"] = slim(Gathered(outcome_of(result), result))
             continue
         campaign = _campaign(installation, name)
         if campaign is not None:
             from reana_lite.database import campaigns
 
             for point in campaigns.all_points(installation.database, campaign.id):
-                items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = _of_point(installation, point)
+                key = point.run or f"{campaign.id}/{point.target}/{point.number}"
+                items[key] = slim(_of_point(installation, point))
                 axes += [axis for axis in point.point.values if axis not in axes]
         else:
             record = installation.database.get_run(name, owner=installation.settings.user)
-            items[record.id] = _of_run(installation, record)
+            items[record.id] = slim(_of_run(installation, record))
     found = tuple(items.values())
     return Gathering(found, _axes([item.outcome for item in found], axes))
 

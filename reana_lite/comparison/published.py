@@ -190,7 +190,8 @@ def cross_check(outcomes: Sequence[Outcome], grid: Published) -> Table:
     """A row per published point: r, cross-section limits and verdicts, here and published, and whether they agree.
 
     `agreement`: agree, differ, near (they differ, but published r is within NEAR), undetermined (no verdict here), or
-    not computed. The summary counts them, and has median and spread of the ratio of limits within validity.
+    not computed. `r_pull` is in units of the Monte Carlo error here. The summary counts the
+    agreements, and has median and spread of the ratio of limits within validity.
     """
     axes = list(grid.axes)
     ours = by_theory([o for o in outcomes if all(o.number(axis) is not None for axis in axes)], axes)
@@ -209,10 +210,11 @@ def cross_check(outcomes: Sequence[Outcome], grid: Published) -> Table:
         *axis_columns(axes), Column("agreement", "agreement"),
         Column("verdict_published", "published"), Column("verdict", "here"),
         Column("r_published", "r published", latex=r"$r_\mathrm{pub}$"), Column("r_observed", "r", latex="$r$"),
+        Column("r_pull", "pull [MC error]", latex="pull", wide=all(row[-7] is None for row in rows)),
         Column("xsec_limit_published_pb", "limit published", "pb", r"$\sigma_{95}^\mathrm{pub}$"),
         Column("xsec_limit_observed_pb", "limit", "pb", r"$\sigma_{95}$"),
         Column("limit_ratio", "ratio of limits", latex="ratio"),
-        Column("expected_ratio", "ratio of expected limits", wide=not any(row[9] for row in rows)),
+        Column("expected_ratio", "ratio of expected limits", wide=all(row[-3] is None for row in rows)),
         Column("within_validity", "valid"), Column("run", "run", wide=True),
     )  # fmt: skip
     title = f"{len(rows)} published points of {grid.source}"
@@ -228,16 +230,19 @@ def _check_row(point: PublishedPoint, ours: Outcome | None) -> tuple[Cell, ...]:
     published = point.said()
     place = tuple(point.place.values())
     if ours is None:
-        return (*place, "not computed", word(published), None, point.r, None, point.xsec_limit_pb, *([None] * 5))
+        return (*place, "not computed", word(published), None, point.r, None, None, point.xsec_limit_pb, *([None] * 5))
     ratio = _over(ours.xsec_limit_observed_pb, point.xsec_limit_pb)
     if ratio is None:
         ratio = _over(point.r, ours.r_observed)
     expected = _over(ours.xsec_limit_expected_pb, point.xsec_limit_expected_pb)
     if expected is None:
         expected = _over(point.r_expected, ours.r_expected)
+    pull = None
+    if point.r is not None and ours.r_observed is not None and ours.r_mc_error:
+        pull = (ours.r_observed - point.r) / ours.r_mc_error
     return (
         *place, _agreement(point, ours), word(published), word(ours.verdict) or str(ours.status), point.r, ours.r_observed,
-        point.xsec_limit_pb, ours.xsec_limit_observed_pb, ratio, expected, ours.within_validity, ours.run or None,
+        pull, point.xsec_limit_pb, ours.xsec_limit_observed_pb, ratio, expected, ours.within_validity, ours.run or None,
     )  # fmt: skip
 
 

@@ -23,7 +23,8 @@ _OVERLAYS = (GREEN, PURPLE, BLUE, ORANGE)
 _FORBIDDEN, _OCHRE = "#E8E8E8", "#B59A2B"
 _DASH_DOT = (0, (7, 2, 1.5, 2))
 HEIGHT_INCHES = 7.4
-"""Of a figure; text above the plane takes a share of it."""
+PLANE_INCHES = 0.77 * HEIGHT_INCHES
+"""Of the axes, text above the plane included."""
 MAX_NUMBERS = 120
 """Points up to which a map has its numbers written in."""
 
@@ -125,12 +126,13 @@ def mark_of(outcome: Outcome) -> str:
 
 
 def _points(axes: Any, plane: MassPlane) -> None:
+    shrink = min(1.0, (200 / len(plane.outcomes)) ** 0.5)
     for mark, look in _MARKS.items():
         places = [plane.place(o) for o in plane.outcomes if mark_of(o) == mark]
         if places:
             axes.plot(
                 [x for x, _ in places], [y for _, y in places], linestyle="none", zorder=8, clip_on=False,
-                **({"markeredgewidth": 0.9} | look),
+                **({"markeredgewidth": 0.9 * shrink} | look | {"markersize": look["markersize"] * shrink}),
             )  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def _frame(axes: Any, plane: MassPlane, rows: int) -> None:
     left, right = _wider(min(x for x, _ in places), max(x for x, _ in places), 0.05)
     low, below_head = _wider(min(y for _, y in places), max(y for _, y in places), 0.05)
     low = max(low, 0.0) if min(y for _, y in places) >= 0 else low
-    share = (0.3 + 0.27 * rows) / HEIGHT_INCHES
+    share = (0.2 + 0.25 * rows) / PLANE_INCHES
     high = below_head + (below_head - low) * share / (1.0 - share)
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
@@ -150,7 +152,8 @@ def _frame(axes: Any, plane: MassPlane, rows: int) -> None:
     if has_diagonal(plane):
         axes.fill_between([left, right], [left, right], [high, high], color=_FORBIDDEN, linewidth=0.0, zorder=0.5)
         axes.plot([left, right], [left, right], color=GREY, linewidth=1.0, zorder=0.6)
-        _say_forbidden(axes, plane, (max(left, low), min(right, below_head)), (right - left) / (high - low))
+        if min(right, below_head) - max(left, low) > 0.25 * (right - left):
+            _say_forbidden(axes, plane, (max(left, low), min(right, below_head)), (right - left) / (high - low))
     rectangle = import_module("matplotlib.patches").Rectangle
     head = rectangle((left, below_head), right - left, high - below_head, facecolor="white", edgecolor=BLACK,
                      linewidth=1.0, zorder=8.5)  # fmt: skip
@@ -163,11 +166,8 @@ def _frame(axes: Any, plane: MassPlane, rows: int) -> None:
 
 def _say_forbidden(axes: Any, plane: MassPlane, ends: tuple[float, float], per_y: float) -> None:
     """What the grey half is, along its edge."""
-    length = ends[1] - ends[0]
-    if length <= 0:
-        return
     slope = math.degrees(math.atan(per_y * HEIGHT_INCHES / 8.4 * 0.97))
-    at = ends[0] + 0.07 * length
+    at = ends[0] + 0.07 * (ends[1] - ends[0])
     axes.annotate(
         f"{axis_text(plane.y)} > {axis_text(plane.x)}", (at, at), xytext=(-3, 6), textcoords="offset points",
         rotation=slope, rotation_mode="anchor", fontsize=10.5, color=GREY, va="bottom", zorder=0.7,

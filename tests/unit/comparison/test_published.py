@@ -42,6 +42,11 @@ def test_a_grid_from_csv_and_json_is_the_same() -> None:
 def test_verdicts_point_by_point() -> None:
     table = cross_check(ours(), read_published(GRID, "grid.csv"))
     assert table.column("agreement") == ["agree", "near", "differ", "not computed"]
+    assert table.column("r_pull") == [None] * 4
+    measured = [replace(o, r_mc_error=0.05) for o in ours()]
+    pulls = cross_check(measured, read_published(GRID, "grid.csv")).column("r_pull")
+    assert pulls[0] == pytest.approx((1 / 0.36 - 2.658) / 0.05)
+    assert pulls[3] is None
     assert table.column("verdict_published") == ["excluded", "not-excluded", "not-excluded", "not-excluded"]
     assert table.column("limit_ratio")[0] == pytest.approx(0.36 * 2e-3 / 0.38e-3)
     assert table.summary["agreement"] == {"agree": 1, "near": 1, "differ": 1, "not computed": 1}
