@@ -102,6 +102,10 @@ def test_a_campaign_as_text_and_json(call, campaign) -> None:
     assert tables[1]["rows"][1]["observed"] == pytest.approx(2150)
 
 
+def test_help_has_examples(call) -> None:
+    assert "recast compare latest" in call("compare", "--help").out.split("Examples")[1]
+
+
 def test_forms_of_the_table(call, campaign, recast) -> None:
     campaign("scan1")
     rows = list(csv.DictReader(io.StringIO(call("compare", "scan1", "--format", "csv").out)))
