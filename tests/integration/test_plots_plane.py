@@ -69,7 +69,8 @@ def test_a_contour_says_what_it_is(texts: list[str], tmp_path: Path) -> None:
     plots.plot_contour(plane(), tmp_path / "c.png", overlays=[OVERLAY])
     said = set(texts)
     assert {"atlas-susy-2018-22", "139 fb$^{-1}$, 95% CL", "Observed limit", "Expected limit", "Expected ± 1σ",
-            "Outside validity", "Observed, cross-section ± 1σ", "ATLAS $x_{", "Failed", "No event passes", "No result yet", "Excluded",
+            "Outside validity", "Observed, cross-section ± 1σ", "ATLAS $x_{", "Failed", "No event passes",
+            "No result yet", "Excluded",
             "Log of the limit on μ interpolated", "(bilinear in cells), not extrapolated"} <= said  # fmt: skip
     assert any("m(\\tilde{g})" in text and "GeV" in text for text in said)
 
