@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from reana_lite.database import Database
@@ -80,7 +79,7 @@ def document_of(prepared: Prepared, *, reuse: bool, asked: Mapping[str, Any] | N
         "kind": str(prepared.kind),
         "analysis": prepared.name,
         "parameters": dict(prepared.values),
-        "results": [asdict(declared) for declared in prepared.results],
+        "results": [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in prepared.results],
         "theory": theory.to_dict() if theory is not None else None,
         "example": prepared.example,
         "warnings": list(prepared.warnings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,12 @@ EXIT_FAILED = 1
 
 RUNS_PER_CORE = 4
 """Runs held at a time, per core: enough that a core never waits for the next one, few enough for any machine."""
+
+QUEUED = 4
+"""Runs that wait for a worker, per run it holds, before more points become runs."""
+
+QUEUE_EVERY_S = 0.25
+"""How often it is looked whether enough of them wait (seconds)."""
 
 SHOWN = 20
 """Failed points that are listed without being asked for."""
@@ -266,8 +273,13 @@ def _drive(
         with CampaignProgress(database, record.id, quiet=options["quiet"]) as progress:
             worker = Worker(database, storage, backend=backend, say=progress.say, watch=progress.watch, host=True)
 
+            looked_at = 0.0
+
             def between_turns() -> bool:
-                enrolment.top_up(at_once)
+                nonlocal looked_at
+                if not enrolment.done and time.monotonic() - looked_at > QUEUE_EVERY_S:
+                    enrolment.top_up(QUEUED * at_once)
+                    looked_at = time.monotonic()
                 progress.tick()
                 return False
 

@@ -33,6 +33,7 @@ class CampaignProgress:
         self._bar: Any = None
         self._failures = 0
         self._began_at = self._looked_at = time.monotonic()
+        self._took_s = 0.0
         self._over_before: int | None = None
 
     def __enter__(self) -> CampaignProgress:
@@ -66,12 +67,13 @@ class CampaignProgress:
     def tick(self) -> None:
         """Show where the campaign stands now, if it is time."""
         now = time.monotonic()
-        every_s = LOOK_EVERY_S if self._live is not None else LINE_EVERY_S
+        every_s = max(LOOK_EVERY_S if self._live is not None else LINE_EVERY_S, 20.0 * self._took_s)
         first = self._over_before is None
         if self.quiet or (not first and now - self._looked_at < every_s):
             return
         self._looked_at = now
         progress = campaigns.progress(self.database, self.campaign)
+        self._took_s = time.monotonic() - now  # large campaigns are counted less often
         if self._over_before is None:
             self._over_before = progress.over
         left_s = progress.left_s(took_s=now - self._began_at, done=progress.over - self._over_before)

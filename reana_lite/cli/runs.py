@@ -42,11 +42,12 @@ def duration(record: RunRecord) -> str:
 @click.command()
 @click.option("--state", multiple=True, type=click.Choice(STATES), help="Only runs in this state (may be repeated).")
 @click.option("--analysis", help="Only runs of this analysis.")
+@click.option("--campaign", help="Only runs of this campaign.")
 @click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=30, show_default=True, help="How many, the newest first."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def ls(state: tuple[str, ...], analysis: str | None, limit: int, as_json: bool) -> None:
+def ls(state: tuple[str, ...], analysis: str | None, campaign: str | None, limit: int, as_json: bool) -> None:
     """List runs, the newest first.
 
     \b
@@ -54,7 +55,13 @@ def ls(state: tuple[str, ...], analysis: str | None, limit: int, as_json: bool) 
       recast ls
       recast ls --state failed --json
     """
-    records = open_installation().database.list_runs(states=state, analysis=analysis, limit=limit)
+    installation = open_installation()
+    database = installation.database
+    if campaign is not None:
+        from reana_lite.database import campaigns
+
+        campaign = campaigns.get(database, campaign, owner=installation.settings.user).id
+    records = database.list_runs(states=state, analysis=analysis, campaign=campaign, limit=limit)
     if as_json:
         print_json([record.to_dict() for record in records])
         return

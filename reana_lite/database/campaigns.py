@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.campaign import Progress, Request
@@ -305,11 +305,16 @@ def fill(
         rows = [(number, runs[number], before) for number, before in pending.items() if number in runs]
         if rows:
             _create_runs(transaction, campaign, rows)
-        for number, run, _ in rows:
-            _update_point(transaction, campaign.id, number, run=run.run)
-            created.append(run.run)
-        for number in pending.keys() & refused.keys():
-            _update_point(transaction, campaign.id, number, error=clean(refused[number]) or "refused")
+        created += [run.run for _, run, _ in rows]
+        changes = [{"its_number": number, "run": run.run, "error": ""} for number, run, _ in rows]
+        changes += [
+            {"its_number": number, "run": "", "error": clean(refused[number]) or "refused"}
+            for number in sorted(pending.keys() & refused.keys())
+        ]
+        if changes:
+            this = (_points.c.campaign == campaign.id) & (_points.c.number == bindparam("its_number"))
+            values: dict[str, Any] = {"run": bindparam("run"), "error": bindparam("error")}
+            connection.execute(_points.update().where(this).values(values), changes)
     return created
 
 
@@ -350,12 +355,6 @@ def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Seque
     connection.execute(_runs.insert(), records)
     connection.execute(tables.requests.insert(), requests)
     statements.ADD_EVENTS.run(connection, events)
-
-
-def _update_point(transaction: Transaction, campaign: str, number: int, **values: Any) -> None:
-    transaction.connection.execute(
-        _points.update().where(_points.c.campaign == campaign, _points.c.number == number).values(**values)
-    )
 
 
 def reopen(transaction: Transaction, campaign: str, *, states: Iterable[str]) -> int:
