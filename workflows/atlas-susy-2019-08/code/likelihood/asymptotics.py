@@ -21,6 +21,9 @@ SIGMAS = (2, 1, 0, -1, -2)
 
 RANDOM_STARTS = 6
 
+LONGEST = 1.0
+"""How far one step of the search for a limit may lead in ln(mu): fits of signals far too strong are hard."""
+
 FARTHEST = 30.0
 """Limits are looked for up to exp(30) of the first guess."""
 
@@ -144,12 +147,12 @@ def _root(falling: Callable[[float], float], guess: float) -> float:
     step = 0.25
     if at < 0:
         while falling(low) < 0:
-            high, low, step = low, low - step, 2 * step
+            high, low, step = low, low - step, min(2 * step, LONGEST)
             if guess - low > FARTHEST:
                 raise ArithmeticError("no upper limit on mu was found: CLs stays below its goal")
     else:
         while falling(high) > 0:
-            low, high, step = high, high + step, 2 * step
+            low, high, step = high, high + step, min(2 * step, LONGEST)
             if high - guess > FARTHEST:
                 raise ArithmeticError("no upper limit on mu was found: CLs stays above its goal")
     return low if low == high else float(brentq(falling, low, high, xtol=1e-5))

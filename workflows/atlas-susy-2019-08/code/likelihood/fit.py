@@ -90,16 +90,16 @@ def _step(
     """Newton's step among the parameters that may move, within the bounds, and twice the gain it promises."""
     held = ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
     moving = np.flatnonzero(free & ~held)
-    g, h = gradient[moving], hessian[np.ix_(moving, moving)]
-    scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(h)), 1e-12))
-    g, h = g * scale, h * scale[:, None] * scale[None, :]
-    try:
-        factor = np.linalg.cholesky(h)
-        y = -np.linalg.solve(factor.T, np.linalg.solve(factor, g))
-    except np.linalg.LinAlgError:
-        # Directions of negative curvature are turned downhill.
-        values, vectors = np.linalg.eigh(h)
-        y = -vectors @ ((vectors.T @ g) / np.maximum(np.abs(values), 0.01))
+    while True:
+        g, h = gradient[moving], hessian[np.ix_(moving, moving)]
+        scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(h)), 1e-12))
+        g = g * scale
+        y = _solve(g, h * scale[:, None] * scale[None, :])
+        # What lies at a bound and would be pushed beyond it by the others stays there.
+        out = ((theta[moving] <= low[moving]) & (y < 0)) | ((theta[moving] >= high[moving]) & (y > 0))
+        if not out.any():
+            break
+        moving = moving[~out]
     gain = float(-g @ y)
     y *= min(1.0, LONGEST / max(float(np.abs(y).max(initial=0.0)), 1e-300))
     step = np.zeros_like(theta)
@@ -108,6 +108,16 @@ def _step(
         if gradient @ step <= 0.01 * float(g @ direction):
             break  # still downhill when cut at the bounds; else the gradient's own direction is
     return step, gain
+
+
+def _solve(gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """Newton's step; directions of negative curvature are turned downhill."""
+    try:
+        factor = np.linalg.cholesky(hessian)
+        return -np.linalg.solve(factor.T, np.linalg.solve(factor, gradient))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(hessian)
+        return -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(values), 0.01))
 
 
 def _search(model: Model, data: Data, theta: np.ndarray, step: np.ndarray, value: float) -> tuple[np.ndarray, float]:
