@@ -13,6 +13,7 @@ from typing import Any
 
 from reana_lite.backends.base import StandIn
 from reana_lite.engine import Engine
+from reana_lite.errors import Conflict
 from reana_lite.event import (
     Event,
     FinishRun,
@@ -86,7 +87,7 @@ class Drive:
     def replay(self, rows: Iterable[tuple[int, str, dict[str, Any]]]) -> None:
         """Bring the engine to where the log left it, and take up what was under way."""
         for seq, kind, body in rows:
-            event = from_row(kind, body)
+            event = _event(seq, kind, body)
             self._show(event)
             self.engine.handle(event)
             self.seq = seq + 1
@@ -191,11 +192,18 @@ class Drive:
         return follow_ups
 
 
+def _event(seq: int, kind: str, body: dict[str, Any]) -> Event:
+    try:
+        return from_row(kind, body)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Conflict(f"event {seq} of the run's log ({kind}) is none that this version can read") from error
+
+
 def replayed(run: str, rows: Iterable[tuple[int, str, dict[str, Any]]], storage: Storage) -> Drive:
     """A run as its log tells it, for looking only: nothing that is under way is taken up."""
     drive = Drive(run, 0, storage)
-    for _, kind, body in rows:
-        event = from_row(kind, body)
+    for seq, kind, body in rows:
+        event = _event(seq, kind, body)
         drive._show(event)
         drive.engine.handle(event)
     if isinstance(drive.engine, SerialEngine) and drive.engine.tree is not None:

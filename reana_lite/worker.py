@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 
 from reana_lite.backends.base import Backend, Report, Say, Task
 from reana_lite.database import Database, Transaction
+from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.drive import Drive, NodeRow
-from reana_lite.errors import Conflict, ReanaLiteError
+from reana_lite.errors import Conflict, NotFound, ReanaLiteError
 from reana_lite.event import JobFailed, JobStarted, RunState, StopRequested, SubmitJob
 from reana_lite.harvest import harvest
 from reana_lite.inputs import Inputs, bound
@@ -150,7 +151,7 @@ class Worker:
             self._release(turn)
             turn.copies = self._inputs.to_copy(transaction, [(d, s, attempt) for _, attempt, d, s in turn.begun])
             self._inputs.write(transaction)
-            self._write(transaction, changed)
+            self._write(transaction, turn, changed)
         self._copy(turn.copies)
         self.backend.submit([self._task(*begun) for begun in turn.begun])
         for key, attempt in turn.stops:
@@ -191,7 +192,11 @@ class Worker:
     def _harvest(self, drive: Drive) -> None:
         """What the run declares to give goes into the database; a result that cannot be read does not undo the run."""
         if drive.finish is not None and drive.finish.state is RunState.FINISHED:
-            for problem in harvest(drive, self.database.get_run(drive.run), self.database):
+            try:
+                problems = harvest(drive, self.database.get_run(drive.run), self.database)
+            except Exception as error:  # noqa: BLE001 - whatever an analysis wrote, the other runs go on
+                problems = [f"its result could not be kept: {getattr(error, 'message', '') or error}"]
+            for problem in problems:
                 self.say(f"{drive.run}: {problem}")
 
     def close(self) -> None:
@@ -339,7 +344,7 @@ class Worker:
         """Up to `room` jobs that nobody here is executing, one run after the other; the rest of their nodes just wait."""
         batch: list[tuple[str, Drive, SubmitJob]] = []
         taken: set[str] = set()
-        drives = [drive for drive in self.drives.values() if drive.queue]
+        drives = [drive for drive in self.drives.values() if drive.queue and drive.finish is None]
         while drives and len(batch) < room:
             for drive in list(drives):
                 submit = drive.queue.popleft() if drive.queue else None
@@ -414,12 +419,25 @@ class Worker:
         if error is None:
             self._digests[name] = future.result()
             return self._environment_digest(drive, submit, changed)
-        if not isinstance(error, ReanaLiteError):
+        if not isinstance(error, Exception):
             raise error
-        changed[drive.run] = drive
-        drive.nodes[submit.node] = NodeRow("", 0, "failed")
-        drive.take(JobFailed(submit.node, "", 0, str(Cause.IMAGE), error.message))
+        message = f"its environment could not be made ready: {str(error) or type(error).__name__}"
+        drive.queue.appendleft(submit)
+        self._fail_all(name, error.message if isinstance(error, ReanaLiteError) else message, changed)
         return None
+
+    def _fail_all(self, name: tuple[str, str], message: str, changed: dict[str, Drive]) -> None:
+        """Fail all nodes that wait for an environment that cannot be had: each would wait as long to learn the same."""
+        for drive in self.drives.values():
+            waiting = [s for s in drive.queue if self._environment_name(drive, s.job.environment) == name]
+            if not waiting:
+                continue
+            gone = {submit.node for submit in waiting}
+            drive.queue = type(drive.queue)(s for s in drive.queue if s.node not in gone)
+            changed[drive.run] = drive
+            for submit in waiting:
+                drive.nodes[submit.node] = NodeRow("", 0, "failed")
+                drive.take(JobFailed(submit.node, "", 0, str(Cause.IMAGE), message))
 
     def _warn(self, drive: Drive, submit: SubmitJob) -> None:
         """Say once per run what a step asks for and this backend does not offer."""
@@ -452,17 +470,44 @@ class Worker:
     def _begun(self) -> bool:
         return any(active.begun for active in self._active.values())
 
-    def _write(self, transaction: Transaction, changed: dict[str, Drive]) -> None:
+    def _write(self, transaction: Transaction, turn: Turn, changed: dict[str, Drive]) -> None:
         """What became of the runs in this turn."""
         for run, drive in list(changed.items()):
             try:
                 transaction.append_events(run, drive.epoch, drive.seq, drive.fresh)
-            except Conflict:
-                self.say(f"{run}: another worker has taken this run over")
+            except (Conflict, NotFound):
+                self.say(f"{run}: another worker has taken this run over, or stopped it")
                 del changed[run]
                 self.drives.pop(run, None)
+                self._give_up(transaction, turn, drive)
                 continue
             transaction.set_nodes(run, drive.nodes)
             transaction.set_progress(run, drive.engine.progress())
             if drive.finish is not None:
                 transaction.set_run_state(run, drive.finish.state, error=drive.finish.error)
+
+    def _give_up(self, transaction: Transaction, turn: Turn, lost: Drive) -> None:
+        """Nothing is begun for a run that is ours no more. What runs goes on, for its new worker to follow, unless the
+        run is over."""
+        taken_back = {key: attempt for key, attempt, drive, _ in turn.begun if drive is lost}
+        turn.begun = [begun for begun in turn.begun if begun[2] is not lost]
+        turn.copies = [copy for copy in turn.copies if copy[0] is not lost]
+        outcome = JobOutcome(JobState.STOPPED, message="its run was taken over before it began")
+        transaction.finish_jobs([(key, attempt, outcome) for key, attempt in taken_back.items()])
+        over = self._is_over(lost.run)
+        for key, active in list(self._active.items()):
+            active.nodes = [(drive, submit) for drive, submit in active.nodes if drive is not lost]
+            if key in taken_back:
+                for drive, submit in active.nodes:
+                    drive.waiting.pop(submit.node, None)
+                    drive.queue.appendleft(submit)
+            elif active.begun and not active.nodes and over:
+                turn.stops.append((key, active.attempt))
+            if key in taken_back or not (active.begun or active.nodes):
+                del self._active[key]
+
+    def _is_over(self, run: str) -> bool:
+        try:
+            return self.database.get_run(run).state in TERMINAL_RUN
+        except NotFound:
+            return True
