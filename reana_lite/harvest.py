@@ -118,27 +118,54 @@ def provenance(drive: Drive, record: RunRecord, database: Database) -> dict[str,
 
 
 def show_folder(drive: Drive, storage: LocalStorage, *, runs: Path) -> Path:
-    """A folder `runs`/<run> that shows the workspace: a link per node to where its files lie. Made anew each time."""
+    """A folder `runs`/<run> that shows the workspace: a link per node to where its files lie, a folder of links where
+    several nodes share one or one lies in another's. Made anew each time."""
     folder = runs / drive.run
     fresh = runs / f".{drive.run}.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    linked: set[Path] = set()
     for virtual, key, attempt in drive.folders():
-        real = storage.folder(key, attempt)
-        if virtual == RUN_ROOT:
-            fresh.rmdir()
-            fresh.symlink_to(real)
-            break
         link = fresh / virtual[len(RUN_ROOT) + 1 :]
-        if link.is_symlink() or link.exists():
-            continue
-        try:
-            link.symlink_to(real)
-        except FileNotFoundError:
-            link.parent.mkdir(parents=True)
-            link.symlink_to(real)
+        for above in reversed(link.parents[: len(link.parts) - len(fresh.parts)]):
+            if above in linked:
+                linked.remove(above)
+                _open(above)
+        _overlay(storage.folder(key, attempt), link)
+        linked.add(link)
+    fresh.mkdir(exist_ok=True)
     if folder.is_symlink():
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
     return folder
+
+
+def _overlay(real: Path, link: Path) -> None:
+    """Let a place below the shown folder show `real`, too, over what it shows already."""
+    try:
+        link.symlink_to(real)
+    except FileNotFoundError:
+        link.parent.mkdir(parents=True)
+        link.symlink_to(real)
+    except FileExistsError:
+        if link.is_dir() and real.is_dir():
+            if link.is_symlink():
+                _open(link)
+            for child in real.iterdir():
+                _overlay(child, link / child.name)
+        elif real.exists():
+            if link.is_symlink():
+                link.unlink()
+            else:
+                shutil.rmtree(link)
+            link.symlink_to(real)
+
+
+def _open(link: Path) -> None:
+    """Make of a link to a folder a folder of links."""
+    real = link.readlink()
+    link.unlink()
+    link.mkdir()
+    for child in real.iterdir():
+        (link / child.name).symlink_to(child)
