@@ -56,6 +56,11 @@ def test_a_line_longer_than_an_argument_may_be(backend: LocalBackend, storage: L
     assert storage.log("long", 1) == b"4000\n"
 
 
+def test_a_step_is_called_sh(backend: LocalBackend, storage: LocalStorage) -> None:
+    end_of(backend, task("name", 'echo "$0"; tr "\\0" " " < /proc/$$/cmdline'))
+    assert storage.log("name", 1).startswith(b"sh\nsh -c echo")
+
+
 def test_arguments_too_long_for_a_child_are_explained(backend: LocalBackend) -> None:
     names = " ".join(f"{OWN}/{'n' * 200}{n}" for n in range(16_000))
     outcome = end_of(backend, task("long", f"cat {names}"))

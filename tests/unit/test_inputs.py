@@ -28,6 +28,12 @@ def test_what_a_step_does_tells_them_apart() -> None:
     assert len({template(job) for job in [JOB, *others]}) == 5
 
 
+def test_a_container_that_could_not_write_tells_nothing_of_one_that_can() -> None:
+    image = replace(JOB, environment=Environment(EnvironmentKind.CONTAINER, "an/image:1"))
+    assert template(image) != template(image, writable=True)
+    assert template(JOB) == template(JOB, writable=True)
+
+
 def test_copies_of_a_run_are_told_from_outputs_of_jobs() -> None:
     tree = Input(f"{RUN_ROOT}/a", "abc234", 2, "sha256:0")
     assert owner_of(own_key("run23456", tree)) == "run23456"

@@ -449,6 +449,27 @@ def test_a_folder_above_others_names_all_ancestors_below_it(run: Run) -> None:
     assert [tree.folder for tree in run.jobs["/c/0"].inputs] == [f"{RUN_ROOT}/sub_0/leaf"]
 
 
+def test_what_others_left_in_a_nodes_own_folder_is_its_input_in_the_order_in_which_they_ended(run: Run) -> None:
+    run.start(
+        [
+            single("twin", {"out": "x"}, step("touch x")),
+            single("twin", {"out": "y"}, step("touch y")),
+            single("gate", {"out": "g"}, step("touch g", globbing("g"))),
+            single("twin", {"out": output("gate", "out")}, step("touch z"), after=["gate"]),
+            single("late", {"out": "l"}, step("touch l", globbing("l"))),
+            single("reader", {"out": output("late", "out")}, step(f"ls {RUN_ROOT}/twin"), after=["late"]),
+        ]
+    )
+    assert run.jobs["/twin/0"].inputs == run.jobs["/twin/1"].inputs == ()
+    run.finish_job("/twin/1")
+    run.finish_job("/gate/0", writes={"g": ""})
+    run.finish_job("/twin/0")
+    run.finish_job("/late/0", writes={"l": ""})
+    second, first = (Input(f"{RUN_ROOT}/twin", f"key/twin/{n}", 1, f"sha256:/twin/{n}") for n in (1, 0))
+    assert run.jobs["/twin/2"].inputs == (second,)  # it began before the other had ended
+    assert run.jobs["/reader/0"].inputs == (second, first)
+
+
 def test_files_of_the_start_are_inputs_by_the_innermost_folder_named(run: Run) -> None:
     trees = tuple(
         Input(f"{INIT_ROOT}/{name}", f"tree-{name}", 0, f"sha256:{name}") for name in ("theory", "odd name", "deep/one")
