@@ -171,12 +171,12 @@ def test_interrupt_stop_and_follow(recast, write) -> None:
     assert again["nodes"]["reused"] == 1
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A disk of 4 MB; needs root and the right to mount."""
+@pytest.fixture(params=["4m"])
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest):
+    """A disk of that size; needs root and the right to mount."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no right to mount a small disk")
     yield folder
@@ -195,6 +195,7 @@ def test_a_full_disk_under_the_storage(recast, write, small_disk: Path) -> None:
     recast("ls", env=env)
 
 
+@pytest.mark.parametrize("small_disk", ["16m"], indirect=True)  # a write-ahead log alone may take 4 MB
 def test_a_full_disk_under_the_database(recast, write, small_disk: Path) -> None:
     """What was promised before stays; once there is room, the run goes on."""
     diary = write("diary", "")

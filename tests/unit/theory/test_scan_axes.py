@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 
 import pytest
@@ -120,7 +119,6 @@ def test_a_scan_is_known_by_its_points() -> None:
 
 
 def test_empty_and_too_large_scans_are_refused_early() -> None:
-    began = time.process_time()
     with pytest.raises(InvalidInput, match=r"no points \(3 left out by --where\)"):
         scan_of(grid([parse_axis("a=1:3:1")]), where=[Expression.of("a > 5")])
     with pytest.raises(InvalidInput, match="no points"):
@@ -133,7 +131,6 @@ def test_empty_and_too_large_scans_are_refused_early() -> None:
         scan_of(grid([parse_axis("a=1:1000:1")], limit=100), limit=100)
     kept = scan_of(grid([parse_axis("a=1:1000:1")], limit=100), where=[Expression.of("a < 50")], limit=100)
     assert len(kept.points) == 49
-    assert time.process_time() - began < 5
 
 
 def test_a_condition_names_axes() -> None:
