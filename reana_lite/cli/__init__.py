@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -117,7 +119,8 @@ def main(args: list[str] | None = None) -> None:
     """The program: errors become one sentence on standard error and an exit code by class (errors.EXIT_CODE)."""
     command: Any = recast
     try:
-        code = command.main(args=args, standalone_mode=False)
+        with ended_like_interrupts():
+            code = command.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
@@ -127,9 +130,11 @@ def main(args: list[str] | None = None) -> None:
         error.show(said)
         click.echo(plain(said.getvalue()), err=True, nl=False)
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = 130
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error if isinstance(error, Terminated) else error.__cause__
+        code = 128 + (cause.number if isinstance(cause, Terminated) else signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo("terminated" if isinstance(cause, Terminated) else "interrupted", err=True)
     except BrokenPipeError:
         sys.stderr.close()
         code = 141
@@ -146,6 +151,32 @@ def main(args: list[str] | None = None) -> None:
         complain(f"internal error, please report it (recast -vv shows where): {type(error).__name__}: {error}")
         code = EXIT_INTERNAL
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by a signal other than Ctrl-C; all that handles an interrupt handles it as well."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def ended_like_interrupts() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: steps stopped, runs given up. A second one ends it at once."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated(number)
+
+    ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]  # nohup: ignored
+    try:
+        for number in ours:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def complain(message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,8 @@ def resume(installation: Installation, name: str, options: dict[str, Any]) -> st
             run=record.id,
         )
     asked = record.request["asked"]
+    if not asked:
+        raise Conflict(f"run {record.id} is not one of recast run: try it again with recast test", run=record.id)
     return _ask(
         installation, asked, name=record.name, reuse=record.request["reuse"], quiet=options["quiet"], parent=record.id
     )
@@ -171,9 +174,17 @@ def execute(installation: Installation, run_id: str, options: dict[str, Any]) ->
         backend = choose(name, started, settings=settings, storage=storage, cores=options["cores"])
         worker = Worker(database, storage, backend=backend, say=progress.say, watch=watch, host=True)
         try:
+            if database.driver_of(run_id):
+                progress.say(
+                    f"run {run_id} is driven by another process and followed here; Ctrl-C leaves it to that one"
+                )
             worker.drive([run_id])
         except KeyboardInterrupt:
-            click.echo(f"interrupted; go on with: recast run --resume {run_id}", err=True)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                if database.driver_of(run_id) in ("", worker.name):
+                    click.echo(f"interrupted; go on with: recast run --resume {run_id}", err=True)
+                else:
+                    click.echo(f"run {run_id} goes on in the process that drives it", err=True)
             raise
         finally:
             worker.close()

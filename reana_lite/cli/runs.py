@@ -146,8 +146,8 @@ def stop(run: str) -> None:
     """
     installation = open_installation()
     record = installation.database.get_run(run, owner=installation.settings.user)
-    installation.database.request_stop(record.id, by=installation.settings.user)
-    click.echo(f"run {record.id} is being stopped" if record.state == "running" else f"run {record.id} is stopped")
+    state = installation.database.request_stop(record.id, by=installation.settings.user)
+    click.echo(f"run {record.id} is stopped" if state == "stopped" else f"run {record.id} is being stopped")
 
 
 def explain(installation: Installation, record: RunRecord) -> None:

@@ -244,6 +244,12 @@ class Database:
         with self.transaction() as transaction:
             transaction.release(worker)
 
+    def driver_of(self, run: str) -> str:
+        """The worker that drives a run and is alive; "" if nobody does."""
+        with self._peek() as peek:
+            worker = peek.connection.execute(select(_runs.c.worker).where(_runs.c.id == run)).scalar()
+            return worker if worker and worker in peek.live_workers() else ""
+
     @contextmanager
     def _peek(self) -> Iterator[Transaction]:
         """A transaction that only reads and makes nobody wait."""
@@ -310,6 +316,12 @@ class Database:
         with self._reading() as connection:
             return [job_of(row) for row in connection.execute(_job_rows().where(_keys.c.counts == _jobs.c.attempt))]
 
+    def ended_since(self, at: float) -> set[tuple[str, int]]:
+        """Attempts that have ended at or after a moment (UTC seconds), however they ended."""
+        with self._reading() as connection:
+            rows = connection.execute(select(_jobs.c.key, _jobs.c.attempt).where(_jobs.c.ended_at >= at))
+            return {(row.key, row.attempt) for row in rows}
+
     def running_jobs_of(self, worker: str) -> list[JobRecord]:
         """Attempts that this worker has begun and that have not ended."""
         statement = _job_rows().where(_jobs.c.worker == worker, tables.JOB_OPEN)
@@ -351,11 +363,11 @@ class Database:
         with self._reading() as connection:
             return set(connection.execute(statement).scalars())
 
-    def forget_job(self, key: str, attempt: int, *, damaged: bool = False) -> bool:
+    def forget_job(self, key: str, attempt: int, *, damaged: bool = False, keep_runs: bool = False) -> bool:
         """The outputs of this attempt are about to be removed; True if they may be.
 
-        False, and nothing is changed, while it executes, or while a run that is not over names it (unless `damaged`).
-        An attempt without a record may always go.
+        False, and nothing is changed, while it executes, or while a run that is not over names it, with `keep_runs` any
+        run (unless `damaged`). An attempt without a record may always go.
         """
         with self.transaction() as transaction:
             connection = transaction.connection
@@ -366,8 +378,10 @@ class Database:
             naming = (
                 select(_nodes.c.run)
                 .join(_runs, _runs.c.id == _nodes.c.run)
-                .where(_nodes.c.key == key, _nodes.c.attempt == attempt, _runs.c.state.not_in(_OVER))
+                .where(_nodes.c.key == key, _nodes.c.attempt == attempt)
             )
+            if not keep_runs:
+                naming = naming.where(_runs.c.state.not_in(_OVER))
             if connection.execute(executing).first() is not None:
                 return False
             if not damaged and connection.execute(naming.limit(1)).first() is not None:
