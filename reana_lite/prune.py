@@ -25,14 +25,15 @@ def prune(
     database: Database, storage: Storage, *, before: float, keep_runs: bool = True, dry_run: bool = False
 ) -> list[Pruned]:
     """Remove outputs made before that moment (UTC seconds) and places without a record; gives what went."""
+    places = list(storage.places())  # first: what is made after this look is not looked at
     named = database.places_of_runs(unfinished_only=not keep_runs)
-    recent = {(job.key, job.attempt) for job in database.kept_jobs() if job.ended_at >= before}
+    recent = database.ended_since(before)
     kept_runs = database.runs_by_id(unfinished_only=not keep_runs)
     gone: list[Pruned] = []
-    for key, attempt in list(storage.places()):
+    for key, attempt in places:
         if attempt == 0 or owner_of(key) in kept_runs or (key, attempt) in named or (key, attempt) in recent:
             continue
-        if not dry_run and not database.forget_job(key, attempt):
+        if not dry_run and not database.forget_job(key, attempt, keep_runs=keep_runs):
             continue
         gone.append(Pruned(key, attempt, storage.size_bytes(key, attempt)))
         if not dry_run:
