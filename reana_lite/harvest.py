@@ -6,6 +6,7 @@ the installation knows: the theory, the run, the provenance. `show_folder` lays 
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -15,9 +16,10 @@ from typing import Any
 
 from reana_lite import __version__
 from reana_lite.database import Database, RunRecord
-from reana_lite.drive import Drive
+from reana_lite.drive import Drive, replayed
 from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.job import RUN_ROOT
+from reana_lite.storage.base import Storage
 from reana_lite.storage.local import LocalStorage
 
 RESULT_LIMIT_BYTES = 20_000_000
@@ -45,6 +47,12 @@ def harvest(drive: Drive, record: RunRecord, database: Database) -> list[str]:
             database.save_result(record.id, "result", document)
     database.save_result(record.id, "declared", declared)
     return problems
+
+
+def harvest_late(record: RunRecord, database: Database, storage: Storage) -> None:
+    """What `harvest` did not get to because the process ended right after the run did."""
+    if record.state == "finished" and database.get_result(record.id, "declared") is None:
+        harvest(replayed(record.id, database.read_events(record.id), storage), record, database)
 
 
 def declared_value(drive: Drive, entry: Mapping[str, Any]) -> Any:
@@ -135,9 +143,16 @@ def show_folder(drive: Drive, storage: LocalStorage, *, runs: Path) -> Path:
         linked.add(link)
     fresh.mkdir(exist_ok=True)
     if folder.is_symlink():
-        folder.unlink()
+        folder.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    try:
+        fresh.rename(folder)
+    except OSError as error:  # another process has just shown the same
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+            raise
+        if fresh.is_symlink():
+            fresh.unlink()
+        shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 

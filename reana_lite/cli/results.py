@@ -36,8 +36,11 @@ def results(run: str, as_json: bool, as_csv: bool, plot: Path | None, plot_limit
       recast results mygluino --json
       recast results mygluino --plot yields.pdf
     """
+    from reana_lite.harvest import harvest_late
+
     installation = open_installation()
     record = installation.database.get_run(run, owner=installation.settings.user)
+    harvest_late(record, installation.database, installation.storage)
     document = installation.database.get_result(record.id, "result")
     if document is None:
         if as_json or as_csv or plot or plot_limits:
@@ -151,7 +154,16 @@ def _drive(installation: Installation, name: str) -> Drive:
     from reana_lite.drive import replayed
 
     record = installation.database.get_run(name, owner=installation.settings.user)
-    return replayed(record.id, installation.database.read_events(record.id), installation.storage)
+    drive = replayed(record.id, installation.database.read_events(record.id), installation.storage)
+    places = [(key, attempt) for _, key, attempt in drive.folders()]
+    gone = sum(installation.storage.manifest(*place) is None for place in places)
+    if gone:
+        click.echo(
+            f"the outputs of {gone} of {len(places)} steps are not kept any more (recast cache prune): a new run of the same "
+            f"makes them again",
+            err=True,
+        )
+    return drive
 
 
 def _short(path: str) -> str:
