@@ -13,6 +13,7 @@ All use as many processes side by side as there are cores. Times are wall second
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import shutil
@@ -153,21 +154,21 @@ TOOLS: dict[str, Callable[[int, Path], tuple[list[str], dict[str, str]]]] = {
 def measure(tool: str, steps: int) -> tuple[float, float, int]:
     """(wall seconds, CPU seconds, peak memory in bytes) of one whole process in an empty folder, on a disk."""
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{tool}-", dir=SCRATCH))
-    try:
-        command, variables = TOOLS[tool](steps, folder)
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        with (folder / "log.txt").open("wb") as log:
-            begun = time.perf_counter()
-            process = subprocess.Popen(command, cwd=folder, env={**environment, **variables}, stdout=log, stderr=log)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - begun
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            last = "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-15:])
-            raise SystemExit(f"{tool} with {steps} steps ended with {process.returncode}:\n{last}")
-        return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    # Removed at the very end: ext4 makes files several times more slowly while it steps around inodes just deleted, which
+    # would charge every tool with the files of the one before it.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    command, variables = TOOLS[tool](steps, folder)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    with (folder / "log.txt").open("wb") as log:
+        begun = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env={**environment, **variables}, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        last = "\n".join((folder / "log.txt").read_text(errors="replace").splitlines()[-15:])
+        raise SystemExit(f"{tool} with {steps} steps ended with {process.returncode}:\n{last}")
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 def make_peers() -> None:
