@@ -372,9 +372,7 @@ def _scans(document: Document, analysis: Analysis) -> Iterator[Fault]:
             yield from _of_axes(document, (*place, "physical"), known, scan.physical, whole=True)
 
 
-def _of_axes(
-    document: Document, place: tuple[str, ...], known: set[str], text: str, *, whole: bool
-) -> Iterator[Fault]:
+def _of_axes(document: Document, place: tuple[str, ...], known: set[str], text: str, *, whole: bool) -> Iterator[Fault]:
     """What a text of a scan needs must be axes; it is an expression as a `whole`, or has placeholders."""
     try:
         names = Expression.of(text).names if whole else Template.of(text.encode(), "text").names
