@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +23,10 @@ from pathlib import Path
 from reana_lite.errors import Unavailable
 
 FOLDER, READY = "environments", "READY"
+
+
+_building: set[subprocess.Popen[bytes]] = set()
+"""Commands of builds that are under way in this process."""
 
 
 def environment_digest(lock_text: str) -> str:
@@ -100,14 +105,27 @@ def _run(argv: list[str], stream: object, log: Path, environ: dict[str, str], wh
     process = subprocess.Popen(  # type: ignore[call-overload]
         argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env=environ, start_new_session=True
     )
+    _building.add(process)
     try:
         code = process.wait()
     except BaseException:
         process.kill()
         process.wait()
         raise
+    finally:
+        _building.discard(process)
     if code:
         raise Unavailable(f"could not {what}: {_reason(log)} (log: {log})", log=str(log))
+
+
+def abandon() -> None:
+    """End the builds of this process, of whatever thread: each raises, and removes what it has made.
+
+    Called when a backend closes: the interpreter waits for its threads, and an interrupt is not to wait for pip.
+    """
+    for process in tuple(_building):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _reason(log: Path) -> str:

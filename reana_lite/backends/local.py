@@ -26,7 +26,7 @@ from reana_lite.artifact import Artifact, Manifest
 from reana_lite.backends import alias, journal, machine, places, settle
 from reana_lite.backends.base import Report, Say, StandIn, Task
 from reana_lite.backends.binding import Binding
-from reana_lite.backends.environment import build_environment, environment_digest, environment_folder, is_ready
+from reana_lite.backends.environment import abandon, build_environment, environment_digest, environment_folder, is_ready
 from reana_lite.backends.folders import folders_of, own_texts, parameter_texts
 from reana_lite.backends.places import Places
 from reana_lite.errors import InvalidInput, Unavailable
@@ -197,6 +197,7 @@ class LocalBackend:
             self._closed = True
             channel, process = self._channel, self._process
             self._channel = self._process = None
+        abandon()
         if channel is not None:
             channel.close()
         if process is not None:

@@ -111,8 +111,7 @@ def cache_verify(repair: bool) -> None:
         if paths:
             damaged += 1
             click.echo(f"{job.key}/{job.attempt}: {', '.join(plain(path) for path in paths[:5])}")
-            if repair:
-                installation.database.forget_job(job.key, job.attempt)
+            if repair and installation.database.forget_job(job.key, job.attempt, damaged=True):
                 installation.storage.remove(job.key, job.attempt)
     click.echo(f"{damaged} damaged" + (" and forgotten" if repair and damaged else ""))
     if damaged and not repair:
