@@ -264,9 +264,21 @@ class Worker:
                         changed[drive.run] = drive
                 continue
             outcome = self._judged(report.key, report.attempt, report.outcome, active if mine else None)
+            if active is not None and mine and active.nodes:
+                outcome = self._with_environment(outcome, *active.nodes[0])
             turn.ended.append((report.key, report.attempt, outcome))
             if mine:
                 self._deliver(report.key, report.attempt, outcome, self._active.pop(report.key), turn, changed)
+
+    def _with_environment(self, outcome: JobOutcome, drive: Drive, submit: SubmitJob) -> JobOutcome:
+        """The outcome with the software it ran in, for the provenance: the image itself, or what stood in for it."""
+        environment = submit.job.environment
+        if environment.kind is EnvironmentKind.PROCESS:
+            return outcome
+        digest = self._digests.get(self._environment_name(drive, environment), "")
+        stood_in = self.backend.name == "local" and environment.image in drive.stand_ins
+        used = f"{environment.image} by stand-in {digest}" if stood_in else f"{environment.image} {digest}".strip()
+        return replace(outcome, details={**outcome.details, "environment": used})
 
     def _judged(self, key: str, attempt: int, outcome: JobOutcome, active: Active | None) -> JobOutcome:
         """The outcome, failed if a run that is strict misses an output; nobody reuses it then."""
