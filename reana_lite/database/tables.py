@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -209,6 +209,56 @@ points = Table(
     _text("error"),
     UniqueConstraint("campaign", "target", "key"),
     Index(None, "campaign", "run"),
+)
+
+# uploaded workspaces: trees of paths, each upload, move or removal a new revision; shared by a run and its restarts
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    _name("owner"),
+    _count("revision"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    _time("created_at"),
+    Index(None, "owner"),
+)
+
+# what a path was from revision `since` on, until (not including) `until`, 0: still. `made` rows come from runs and hide what
+# was given at the same path; a row of kind "gone" hides it and is nothing itself
+workspace_files = Table(
+    "workspace_files",
+    metadata,
+    Column("workspace", String(32), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("made", Boolean, primary_key=True),
+    Column("since", Integer, primary_key=True, autoincrement=False),
+    _count("until"),
+    _name("kind", 8),
+    _name("key", 64),
+    _count("attempt"),
+    _text("inner"),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    _name("digest", 80),
+    Column("executable", Boolean, nullable=False, server_default=false()),
+    _text("target"),
+    _time("changed_at"),
+    Index(None, "key"),
+    sqlite_with_rowid=False,
+)
+
+# what a run of an uploaded workspace was asked to be; `revision` is the one it started from
+workspace_runs = Table(
+    "workspace_runs",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    _name("workspace", 32),
+    _count("revision"),
+    _text("specification"),
+    _text("parameters"),
+    _text("options"),
+    Column("taken", Boolean, nullable=False, server_default=false()),
+    _time("deleted_at"),
+    Index(None, "workspace"),
 )
 
 # a worker's one lease covers all runs and attempts that it holds
