@@ -124,6 +124,24 @@ class Input:
     digest: str
 
 
+class SecretKind(StrEnum):
+    """How a step is offered a secret: as a variable of that name, or as a file of that name in $RECAST_SECRETS."""
+
+    ENV = "env"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a step may know and nobody may read afterwards. `identity` tells whether it is the same as before; its value is
+    in no text that is shown, logged or kept."""
+
+    name: str
+    kind: SecretKind
+    value: bytes = field(repr=False)
+    identity: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
     """How an attempt ended.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reana_lite.artifact import Manifest
-from reana_lite.job import Environment, Input, JobOutcome, JobSpec
+from reana_lite.job import Environment, Input, JobOutcome, JobSpec, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Task:
     Where several inputs have one folder, it shows all of them, later over earlier; those of the job's own folder are
     copied into it before the job starts and are part of its outputs. `writable_inputs`: the job may write into its
     inputs, as Yadage lets it, and the backend tells what it has changed (JobOutcome.details `changed_inputs`); else
-    they are read-only wherever that can be enforced, and a change is told where it cannot.
+    they are read-only wherever that can be enforced, and a change is told where it cannot. `secrets` are offered to the
+    step outside of its folders (variables, or files in the folder that $RECAST_SECRETS names) and written nowhere else.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Task:
     stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
     label: str = ""
     writable_inputs: bool = False
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

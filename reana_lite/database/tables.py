@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0003"
+VERSION = "0004"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -88,7 +88,8 @@ runs = Table(
     _name("stop_by"),
     Column("stop_taken", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("owner", "name", "number", "restart"),
-    Index(None, "state", "priority", "queued_at"),
+    # who waits for a worker, owner by owner: the queue is shared fairly
+    Index(None, "state", "owner", "priority", "queued_at"),
     Index(None, "created_at", "id"),
     Index(None, "campaign"),
 )
@@ -271,6 +272,20 @@ workers = Table(
     _name("process", 64),
     _time("started_at"),
     _time("lease_until"),
+    # what it is doing (JSON), for those who ask why something waits
+    _text("doing"),
+)
+
+# what steps of an owner's runs may know; values are read by workers alone, and never listed
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("owner", String(255), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    _name("kind", 8),
+    _text("value"),
+    _name("identity", 64),
+    _time("created_at"),
 )
 
 meta = Table(
