@@ -30,7 +30,8 @@ RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container"}
 VARIABLES = (
     "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_USER", "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
-    "RECAST_CONTAINER_NETWORK", "RECAST_SCAN_LIMIT", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
+    "RECAST_CONTAINER_NETWORK", "RECAST_SCAN_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
+    "RECAST_UPLOAD_LIMIT", "RECAST_ALLOW_UPLOADED_PROCESSES", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
     "PACKTIVITY_CVMFS_LOCATION", "PACKTIVITY_CVMFS_PROPAGATION", "PACKTIVITY_AUTH_LOCATION", "PACKTIVITY_AUTH_TARGETDIR",
 )  # fmt: skip
 
@@ -109,6 +110,20 @@ class Settings:
     scan_limit: int = 100_000
     """RECAST_SCAN_LIMIT (points): a slip of a step width is to be told, not computed."""
 
+    hosts: tuple[str, ...] = ()
+    """RECAST_HOSTS (names joined by ","; default: this machine only): under which names the server may be asked; others are
+    refused, because a page of another site could otherwise be made to talk to it."""
+
+    proxies: int = 0
+    """RECAST_PROXIES (how many, default none): reverse proxies before the server whose X-Forwarded- headers are believed."""
+
+    upload_limit_bytes: int = 1_000_000_000
+    """RECAST_UPLOAD_LIMIT (bytes, as RECAST_MEMORY): the largest request the server takes."""
+
+    uploaded_processes: bool = False
+    """RECAST_ALLOW_UPLOADED_PROCESSES (0 or 1): whether workflows that users upload may run as plain processes of the
+    server's machine; they are somebody's shell commands, so it is off."""
+
     warnings: tuple[str, ...] = ()
     """Sentences on variables that look like misspelt ones."""
 
@@ -150,6 +165,10 @@ class _Reader:
             credentials=self.read("PACKTIVITY_AUTH_LOCATION", _folder, Path("/home/recast/recast_auth")),
             credentials_target=self.read("PACKTIVITY_AUTH_TARGETDIR", _target, "/recast_auth"),
             scan_limit=self.read("RECAST_SCAN_LIMIT", _count, 100_000),
+            hosts=self.read("RECAST_HOSTS", _hosts, ()),
+            proxies=self.read("RECAST_PROXIES", _few, 0),
+            upload_limit_bytes=self.read("RECAST_UPLOAD_LIMIT", parse_bytes, 1_000_000_000),
+            uploaded_processes=self.read("RECAST_ALLOW_UPLOADED_PROCESSES", _one_of("0", "1"), "0") == "1",
             warnings=(*self.warnings, *_misspelt(self.environ)),
         )
         if self.faults:
@@ -211,6 +230,19 @@ def _count(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,9}", text) and int(text) > 0:
         return int(text)
     raise ValueError("a whole number above 0, such as 100000")
+
+
+def _few(text: str) -> int:
+    if re.fullmatch(r"[0-9]", text):
+        return int(text)
+    raise ValueError("a number from 0 to 9")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    if all(re.fullmatch(r"\*|[a-z0-9.-]+|\[[0-9a-f:.]+\]", name) for name in names):
+        return names
+    raise ValueError("names of hosts joined by commas, such as recast.example.org")
 
 
 def _folder(text: str) -> Path:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0004"
+VERSION = "0005"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -286,6 +286,106 @@ secrets = Table(
     _text("value"),
     _name("identity", 64),
     _time("created_at"),
+)
+
+# accounts of the server; without any it serves one user, the one of the settings. Quotas: 0 is no limit
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    _name("email"),
+    _name("full_name"),
+    _name("password"),
+    _name("role", 16),
+    Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("disk_bytes", BigInteger, nullable=False, server_default="0"),
+    _count("running_jobs"),
+    Column("cpu_s", BigInteger, nullable=False, server_default="0"),
+    _time("created_at"),
+)
+
+# what lets in: the SHA-256 of 256 random bits, never the bits; sessions of browsers are tokens of kind "session"
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("id", String(32), nullable=False),
+    _name("owner", 100),
+    _name("kind", 8),
+    _name("name"),
+    _name("role", 16),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("used_at"),
+    UniqueConstraint("id"),
+    Index(None, "owner"),
+)
+
+# who else may see a run or a campaign
+shares = Table(
+    "shares",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("object", String(32), primary_key=True),
+    Column("user", String(100), primary_key=True),
+    _time("created_at"),
+    Index(None, "user"),
+)
+
+# who did what, when, to what
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    _time("at"),
+    _name("who", 100),
+    _name("what", 32),
+    _name("object"),
+    _name("address", 64),
+    Index(None, "at"),
+)
+
+# answers to requests that may be sent twice
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("owner", String(100), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    _name("digest", 64),
+    _count("status"),
+    _text("body"),
+    _time("created_at"),
+)
+
+# failed logins in a row, by name and by address
+throttle = Table(
+    "throttle",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    _count("failures"),
+    _time("last_at"),
+)
+
+# theory files that were uploaded, by content; each owner has a row of their own
+theory_files = Table(
+    "theory_files",
+    metadata,
+    Column("owner", String(100), primary_key=True),
+    Column("digest", String(80), primary_key=True),
+    _name("name"),
+    _name("format", 32),
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
+    _name("key", 64),
+    _time("created_at"),
+    Index(None, "key"),
+)
+
+# runs that their owner does not want to see any more
+hidden_runs = Table(
+    "hidden_runs",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    _time("at"),
 )
 
 meta = Table(
