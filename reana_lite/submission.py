@@ -52,7 +52,7 @@ def submit(
         owner=owner,
         analysis=prepared.name,
         theory=theory.name if theory is not None else "",
-        request=document_of(prepared, reuse="salt" not in started.options, asked=asked),
+        request=document_of(prepared, reuse=reuse and prepared.reuse, asked=asked),
         parent=parent,
         first_event=to_row(started),
     )

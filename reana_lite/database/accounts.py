@@ -484,22 +484,3 @@ def theory_places(database: Database) -> set[tuple[str, int]]:
     """Every (key, attempt) that holds an uploaded file, so that nobody removes it."""
     with database._reading() as connection:
         return {(key, 0) for key in connection.execute(select(tables.theory_files.c.key).distinct()).scalars()}
-
-
-# -- hidden runs -------------------------------------------------------------------------------------------------------
-
-
-def hide(database: Database, run: str) -> None:
-    """Show a run in no list any more."""
-    table = tables.hidden_runs
-    with database.transaction() as transaction:
-        connection = transaction.connection
-        row = {"run": run, "at": database._clock()}
-        connection.execute(statements.insert(table, connection.dialect.name).values(row).on_conflict_do_nothing())
-
-
-def hidden(database: Database, runs: Iterable[str]) -> set[str]:
-    """Which of these runs are hidden."""
-    table = tables.hidden_runs
-    with database._reading() as connection:
-        return set(connection.execute(select(table.c.run).where(table.c.run.in_(list(runs)))).scalars())

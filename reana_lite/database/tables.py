@@ -91,6 +91,7 @@ runs = Table(
     # who waits for a worker, owner by owner: the queue is shared fairly
     Index(None, "state", "owner", "priority", "queued_at"),
     Index(None, "created_at", "id"),
+    Index(None, "owner", "created_at", "id"),
     Index(None, "campaign"),
 )
 
@@ -378,14 +379,6 @@ theory_files = Table(
     _name("key", 64),
     _time("created_at"),
     Index(None, "key"),
-)
-
-# runs that their owner does not want to see any more
-hidden_runs = Table(
-    "hidden_runs",
-    metadata,
-    Column("run", String(32), primary_key=True),
-    _time("at"),
 )
 
 meta = Table(

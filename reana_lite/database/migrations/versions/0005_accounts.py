@@ -95,9 +95,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("owner", "digest", name=op.f("pk_theory_files")),
     )
     op.create_index("ix_theory_files_key", "theory_files", ["key"])
-    op.create_table(
-        "hidden_runs",
-        sa.Column("run", sa.String(length=32), nullable=False),
-        _number("at", sa.Double),
-        sa.PrimaryKeyConstraint("run", name=op.f("pk_hidden_runs")),
-    )
+    op.create_index("ix_runs_owner_created_at_id", "runs", ["owner", "created_at", "id"])
