@@ -27,7 +27,7 @@ from reana_lite.event import (
     from_row,
     to_row,
 )
-from reana_lite.job import RUN_ROOT, Input, JobOutcome
+from reana_lite.job import RUN_ROOT, Input, JobOutcome, Secret
 from reana_lite.serial import SerialEngine
 from reana_lite.storage.base import Storage
 from reana_lite.workflow.pattern import glob
@@ -48,7 +48,8 @@ class NodeRow:
 class Drive:
     """See the module. `salt`, `stand_ins`, `strict`, `writable_inputs` are the run's own options (RunStarted.options);
     with `strict` a step must make the files it publishes. `bound`: where this run has an input by now, if not where the
-    engine thinks."""
+    engine thinks. `later`: jobs to be tried again, from when on (the worker's clock). `secret_names` are what its steps may
+    know (None: all of the owner's); their values come from the worker."""
 
     run: str
     epoch: int
@@ -57,17 +58,21 @@ class Drive:
     engine: Engine | SerialEngine = field(default_factory=Engine)
     seq: int = 0
     fresh: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    owner: str = ""
+    priority: int = 0
     queue: deque[SubmitJob] = field(default_factory=deque)
+    later: list[tuple[float, SubmitJob]] = field(default_factory=list)
     waiting: dict[str, SubmitJob] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
     nodes: dict[str, NodeRow] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
     finish: FinishRun | None = None
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
     strict: bool = False
     writable_inputs: bool = False
+    secret_names: tuple[str, ...] | None = ()
+    secrets: tuple[Secret, ...] = ()
     bound: dict[tuple[str, str, int], Input] = field(default_factory=dict)
     rebound: list[list[Any]] = field(default_factory=list)
     workspace: Workspace = field(init=False)
@@ -93,6 +98,25 @@ class Drive:
             self.seq = seq + 1
         follow_ups = self._obey(self.engine.outstanding())
         self.take(*follow_ups)
+
+    @property
+    def key_salt(self) -> str:
+        """What keeps apart what must not be shared: the run's salt and which secrets its steps know."""
+        if not self.secrets:
+            return self.salt
+        return "|".join([self.salt, *(f"{secret.name}={secret.identity}" for secret in self.secrets)])
+
+    def withdraw(self, nodes: set[str]) -> None:
+        """These nodes do not want to begin any more."""
+        self.queue = deque(submit for submit in self.queue if submit.node not in nodes)
+        self.later = [(due, submit) for due, submit in self.later if submit.node not in nodes]
+
+    def due(self, now: float) -> None:
+        """What was to be tried again later, and is due, goes to the front of the queue."""
+        for _, submit in (ready := [one for one in self.later if one[0] <= now]):
+            self.queue.appendleft(submit)
+        if ready:
+            self.later = [one for one in self.later if one[0] > now]
 
     def written(self) -> None:
         """The fresh events and node rows are in the database now."""
@@ -165,6 +189,8 @@ class Drive:
             for tree in event.init.trees:
                 self.workspace.place(tree)
             self.salt = str(event.options.get("salt", ""))
+            names = event.options.get("secrets", ())
+            self.secret_names = None if names is True else tuple(names or ())
             self.strict = bool(event.options.get("strict", False))
             self.writable_inputs = bool(event.options.get("writable_inputs", False))
             self.stand_ins = {image: StandIn(image, lock) for image, lock in event.options.get("stand_ins", {}).items()}

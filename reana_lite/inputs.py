@@ -79,14 +79,17 @@ class Inputs:
             found += [(drive, tree) for place, tree in trees.items() if place[1] == 0 or place in shared]
         return found
 
-    def copy(self, drive: Drive, tree: Input) -> None:
-        """Give a run a place of its own for an input. One that is gone stays as it is: the step will say so."""
-        key = own_key(drive.run, tree)
+    def copy(self, run: str, tree: Input) -> Input | None:
+        """A place of a run's own for an input (to be bound by Drive.rebind); safe to call from another thread.
+
+        One that is gone gives None and stays as it is: the step will say so.
+        """
+        key = own_key(run, tree)
         try:
             digest = self.storage.clone(tree.key, tree.attempt, key)
         except NotFound:
-            return
-        drive.rebind(tree, Input(tree.folder, key, 1, digest))
+            return None
+        return Input(tree.folder, key, 1, digest)
 
     def ended(self, drive: Drive, submit: SubmitJob, outcome: JobOutcome) -> list[tuple[str, int]]:
         """Take note of what a job of `drive` did to its inputs; gives places that nobody may reuse any more."""

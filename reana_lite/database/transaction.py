@@ -7,12 +7,14 @@ of transitions in event.py and job.py. Where rows are many, statements are execu
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.database import statements, tables
@@ -21,8 +23,14 @@ from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Claim, NodeState
 from reana_lite.errors import Conflict, NotFound
 from reana_lite.event import RUN_TRANSITIONS, RunState
 from reana_lite.job import JobOutcome, JobState
+from reana_lite.retry import SHUT_DOWN, Try
 
 _runs, _jobs, _workers = tables.runs, tables.jobs, tables.workers
+
+_GIVEN_UP = "its worker was shut down"
+"""Message of an attempt that has not ended while nobody holds it, because its worker has given it up in good order."""
+
+_ADMISSION = 0x7265616E62  # any number that nobody else locks
 
 CHUNK = 500
 """Values in one IN list: far below the limits of both databases."""
@@ -247,8 +255,22 @@ class Transaction:
         return [Holder(*row) for row in self.connection.execute(select(*columns))]
 
     def release(self, worker: str) -> None:
-        """Give up all that a worker holds: its runs may be driven, its attempts recovered by others at once."""
+        """Give up all that a worker holds: its runs may be driven, its attempts recovered by others at once.
+
+        Should they turn out to be lost, that was nobody's fault (see `tries`).
+        """
+        mark = {"message": _GIVEN_UP}
+        self.connection.execute(_jobs.update().where(_jobs.c.worker == worker, tables.JOB_OPEN).values(mark))
         self._free(worker)
+
+    def note_doing(self, worker: str, text: str) -> None:
+        """What a worker is doing, for those who ask (JSON)."""
+        self.connection.execute(_workers.update().where(_workers.c.id == worker).values(doing=clean(text)))
+
+    def alone(self) -> None:
+        """Until this transaction ends no other worker begins jobs (a writer of SQLite is alone anyway)."""
+        if self.connection.dialect.name == "postgresql":
+            self.connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADMISSION})")
 
     def _free(self, worker: str) -> None:
         self.connection.execute(
@@ -271,8 +293,12 @@ class Transaction:
         Gives (run, epoch): all that this worker writes about the run must be of that epoch.
         """
         self.renew(worker, lease_s=lease_s)
-        statement = self.claimable(only, campaign).with_for_update(skip_locked=True)
-        rows = self.connection.execute(statement.limit(limit) if limit is not None else statement).all()
+        statement = self.claimable(only, campaign)
+        if limit is None or only is not None or campaign:
+            limited = statement if limit is None else statement.limit(limit)
+            rows: Sequence[Any] = self.connection.execute(limited.with_for_update(skip_locked=True)).all()
+        else:
+            rows = self._fair_share(statement, limit)
         now = self._clock()
         for row in rows:
             values: dict[str, Any] = {"worker": worker, "epoch": row.epoch + 1, "state": "running"}
@@ -280,6 +306,62 @@ class Transaction:
                 values["started_at"] = now
             self.connection.execute(_runs.update().where(_runs.c.id == row.id).values(values))
         return [(row.id, row.epoch + 1) for row in rows]
+
+    def _fair_share(self, statement: Any, limit: int) -> list[Any]:
+        """Of what may be claimed, that of the owner with the fewest runs under way, again and again.
+
+        An owner with none gets one even if `limit` is used up: nobody waits for the end of another's campaign.
+        """
+        waiting: dict[str, deque[Any]] = {}
+        held = {owner: self._held_by(owner) for owner in self._owners()}
+        for owner, count in held.items():
+            some = limit if count or limit > 0 else 1
+            if some > 0:
+                its = statement.where(_runs.c.owner == owner).limit(some).with_for_update(skip_locked=True)
+                if rows := self.connection.execute(its).all():
+                    waiting[owner] = deque(rows)
+        taken: list[Any] = []
+        while waiting:
+            owner = min(waiting, key=lambda one: (held[one], one))
+            if len(taken) >= limit and held[owner]:
+                break
+            taken.append(waiting[owner].popleft())
+            held[owner] += 1
+            if not waiting[owner]:
+                del waiting[owner]
+        return taken
+
+    def _held_by(self, owner: str) -> int:
+        """How many runs of an owner live workers hold."""
+        statement = select(func.count()).where(
+            _runs.c.state == "running", _runs.c.owner == owner, _runs.c.worker.in_(self.live_workers())
+        )
+        return int(self.connection.execute(statement).scalar_one())
+
+    def _owners(self) -> list[str]:
+        """Owners of runs that are queued or running: one look into the index for each, however many runs there are."""
+        found: set[str] = set()
+        for state in ("queued", "running"):
+            last: str | None = None
+            while True:
+                statement = select(func.min(_runs.c.owner)).where(_runs.c.state == state)
+                if last is not None:
+                    statement = statement.where(_runs.c.owner > last)
+                last = self.connection.execute(statement).scalar()
+                if last is None:
+                    break
+                found.add(last)
+        return sorted(found)
+
+    def standing(self, runs: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """(owner, priority) of these runs."""
+        found: dict[str, tuple[str, int]] = {}
+        for some in _chunks(runs):
+            rows = self.connection.execute(
+                select(_runs.c.id, _runs.c.owner, _runs.c.priority).where(_runs.c.id.in_(some))
+            )
+            found.update((row.id, (row.owner, row.priority)) for row in rows)
+        return found
 
     def claimable(self, only: Iterable[str] | None, campaign: str = "") -> Any:
         """The query for runs that a worker may take up."""
@@ -399,6 +481,50 @@ class Transaction:
                 taken.append((key, attempt))
         return taken
 
+    def open_jobs(self, backend: str | None = None) -> dict[str, int]:
+        """How many attempts that have not ended each owner has (of the run that began them), on one backend or on all."""
+        statement = (
+            select(_runs.c.owner, func.count())
+            .select_from(_jobs.join(_runs, _runs.c.id == _jobs.c.first_run))
+            .where(text("jobs.state IN ('queued', 'running')"))
+            .group_by(_runs.c.owner)
+        )
+        if backend is not None:
+            statement = statement.where(_jobs.c.backend == backend)
+        return {row[0]: row[1] for row in self.connection.execute(statement)}
+
+    def tries(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], list[Try]]:
+        """For each attempt, those at the same job up to it that one run has begun, the oldest first.
+
+        An attempt that has not ended is among them with no cause, or with that of a worker that was shut down.
+        """
+        columns = [_jobs.c[name] for name in ("key", "attempt", "cause", "message", "details", "first_run")]
+        rows: dict[str, list[Any]] = {}
+        for some in _chunks(sorted({key for key, _ in places})):
+            statement = select(*columns).where(_jobs.c.key.in_(some)).order_by(_jobs.c.attempt)
+            for row in self.connection.execute(statement):
+                rows.setdefault(row.key, []).append(row)
+        found = {}
+        for key, attempt in places:
+            run = next((row.first_run for row in rows.get(key, ()) if row.attempt == attempt), None)
+            found[key, attempt] = [
+                _try_of(row) for row in rows.get(key, ()) if row.first_run == run and row.attempt <= attempt
+            ]
+        return found
+
+    def unwanted(self, places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those of these attempts that no run needs which is not over."""
+        wanted: set[tuple[str, int]] = set()
+        nodes = tables.nodes
+        for some in _chunks(sorted({key for key, _ in places})):
+            statement = (
+                select(nodes.c.key, nodes.c.attempt)
+                .join(_runs, _runs.c.id == nodes.c.run)
+                .where(nodes.c.key.in_(some), _runs.c.state.in_(("queued", "running")))
+            )
+            wanted.update((row.key, row.attempt) for row in self.connection.execute(statement))
+        return [place for place in places if place not in wanted]
+
     def spoil_job(self, key: str, attempt: int) -> None:
         """Nobody reuses this attempt any more; runs that have used it are not changed."""
         self.forget_job(key, attempt)
@@ -463,6 +589,13 @@ class Transaction:
         for some in _chunks(sorted({key for key, _ in wanted})):
             rows.extend(self.connection.execute(_jobs.select().where(_jobs.c.key.in_(some))))
         return [row for row in rows if (row.key, row.attempt) in wanted]
+
+
+def _try_of(row: Any) -> Try:
+    details = json.loads(row.details) if row.details else {}
+    reason = SHUT_DOWN if row.message == _GIVEN_UP and not row.cause else str(details.get("reason", ""))
+    memory = details.get("memory_bytes")
+    return Try(row.cause, reason, memory if isinstance(memory, int) else None)
 
 
 def _chunks(values: Sequence[str]) -> list[Sequence[str]]:

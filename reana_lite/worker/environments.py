@@ -1,0 +1,85 @@
+"""The software of jobs is made ready by one thread beside the loop; the worker asks for its digest.
+
+No rule about runs is here; only the loop calls this.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from reana_lite.backends.base import Backend, Say
+from reana_lite.drive import Drive
+from reana_lite.errors import ReanaLiteError
+from reana_lite.job import Environment, EnvironmentKind
+
+Name = tuple[str, str]
+"""Image and lock of its stand-in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An environment cannot be had; the sentence says why."""
+
+    name: Name
+    message: str
+
+
+class Environments:
+    """See the module."""
+
+    def __init__(self, backend: Backend, say: Say) -> None:
+        self.backend = backend
+        self.say = say
+        self._digests: dict[Name, str] = {}
+        self._preparing: dict[Name, Future[str]] = {}
+        self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+
+    @staticmethod
+    def name(drive: Drive, environment: Environment) -> Name:
+        """What tells an environment from others, for a run with its stand-ins."""
+        stand_in = drive.stand_ins.get(environment.image)
+        return environment.image, stand_in.lock if stand_in else ""
+
+    def known(self, drive: Drive, environment: Environment) -> str:
+        """The digest of an environment that is ready; "" if none has been asked for."""
+        return self._digests.get(self.name(drive, environment), "")
+
+    def digest(self, drive: Drive, environment: Environment) -> str | Refused | None:
+        """The digest; None while it is being made ready; or why it cannot be had (asked again, it is tried again)."""
+        name = self.name(drive, environment)
+        if name in self._digests:
+            return self._digests[name]
+        future = self._preparing.get(name)
+        if future is None:
+            bare = Environment(environment.kind, environment.image)
+            future = self._builder.submit(self.backend.prepare, bare, drive.stand_ins, self.say)
+            future.add_done_callback(lambda _: self.backend.wake())
+            self._preparing[name] = future
+            if environment.kind is EnvironmentKind.PROCESS:
+                future.exception()  # plain processes need nothing: it is there at once
+        if not future.done():
+            return None
+        del self._preparing[name]
+        error = future.exception()
+        if error is None:
+            self._digests[name] = future.result()
+            return self._digests[name]
+        if not isinstance(error, Exception):
+            raise error
+        message = f"its environment could not be made ready: {str(error) or type(error).__name__}"
+        return Refused(name, error.message if isinstance(error, ReanaLiteError) else message)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being made ready, or is and has not been asked for since."""
+        return bool(self._preparing)
+
+    @property
+    def ready(self) -> bool:
+        """Whether something has been made ready that has not been asked for since."""
+        return any(future.done() for future in self._preparing.values())
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._builder.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,58 @@
+"""What one turn of the worker holds: attempts under way, what is to be written, what the backend is to be told.
+
+Plain data for the other modules of this package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reana_lite.backends.base import Report
+from reana_lite.drive import Drive
+from reana_lite.event import SubmitJob
+from reana_lite.job import Input, JobOutcome
+
+LEASE_S = 20.0
+"""How long a run stays this worker's without a sign of life (seconds): the longest wait for another one to take over."""
+
+POLL_S = 0.5
+"""How often requests of other processes (stop, new runs, their jobs' ends) are looked for in the database (seconds)."""
+
+LINGER_ABOVE = 48
+"""With more attempts under way than this, the backend has work in store and a turn may wait for more reports."""
+
+LINGER_S = 0.03
+"""How long such a turn waits (seconds): one transaction then serves many jobs."""
+
+Place = tuple[str, int]
+"""An attempt: key and number."""
+
+
+@dataclass(slots=True)
+class Active:
+    """An attempt that this worker's backend has (`begun`), or that is followed, and the nodes that wait for it.
+
+    `first` is for whom it was begun here; `memory_bytes` is what it was given if that is not what it asked for.
+    """
+
+    attempt: int
+    nodes: list[tuple[Drive, SubmitJob]]
+    begun: bool
+    started: bool = False
+    first: tuple[Drive, SubmitJob] | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn has to write and then to tell the backend. `reports` are what it takes, kept should it fail."""
+
+    reports: list[Report] = field(default_factory=list)
+    started: list[Place] = field(default_factory=list)
+    stops: list[Place] = field(default_factory=list)
+    ended: list[tuple[str, int, JobOutcome]] = field(default_factory=list)
+    spoiled: list[Place] = field(default_factory=list)
+    begun: list[tuple[str, int, Drive, SubmitJob]] = field(default_factory=list)
+    copies: list[tuple[Drive, Input]] = field(default_factory=list)
+    changed: dict[str, Drive] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
