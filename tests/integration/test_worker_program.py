@@ -1,0 +1,56 @@
+"""The worker as a program: drains the queue, survives outages, ends in good order, tries again by cause."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from steps import scatter, step, workflow
+from test_review_worker import House, house  # noqa: F401
+
+from reana_lite.backends.memory import MemoryBackend
+from reana_lite.errors import Unavailable
+from reana_lite.worker.program import keep_driving
+
+
+class Deaf(MemoryBackend):
+    """Does not answer the first few times it is given something."""
+
+    deaf = 2
+
+    def submit(self, tasks: Any) -> None:
+        if self.deaf:
+            self.deaf -= 1
+            raise Unavailable("nobody answers")
+        super().submit(tasks)
+
+
+def test_outages_of_backend_and_database_lose_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    runs = [house.begin(name, workflow(map=scatter("echo {n} > {out}")), ns=[1, 2, 3]) for name in ("a", "b")]
+    backend = Deaf(house.storage)
+    worker = house.worker(backend)
+    written, failures = worker._write, iter([True, False, True])
+
+    def write(*args: Any) -> None:
+        written(*args)
+        if next(failures, False):
+            raise Unavailable("the database went away")
+
+    monkeypatch.setattr(worker, "_write", write)
+    keep_driving(worker, at_once=5, asked_to_end=threading.Event(), drain=True)
+    assert [house.database.get_run(run).state for run in runs] == ["finished", "finished"]
+    assert len(backend.order) == len(set(backend.order)) == 3, "the runs share their jobs, each computed once"
+
+
+def test_a_job_given_up_in_good_order_is_begun_again_by_the_next_worker(house: House) -> None:  # noqa: F811
+    run = house.begin("one", workflow(one=step("touch {out}")))
+    for _ in range(4):  # more often than a lost job would be tried
+        backend = MemoryBackend(house.storage, manual=True)
+        worker = house.worker(backend)
+        house.turn(worker, until=lambda backend=backend: backend.order)
+        worker.close()
+    house.turn(house.worker(MemoryBackend(house.storage)), until=lambda: not house.database.unfinished([run]))
+    assert house.database.get_run(run).state == "finished"
+    (key,) = {job.key for job in house.database.jobs_of(run)}
+    assert [job.details.get("reason") for job in house.database.attempts(key)][:4] == ["shut-down"] * 4
