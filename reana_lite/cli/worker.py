@@ -51,7 +51,7 @@ def worker(
     storage = LocalStorage(settings.storage)
     storage.check()
     database = Database(settings.database)
-    nothing = {"workflow": {}, "options": {}}
+    nothing: dict[str, object] = {"workflow": {}, "options": {}}
     place = choose(backend or settings.backend, nothing, settings=settings, storage=storage, cores=cores)
     one = Worker(
         database, storage, backend=place, say=logging.getLogger("recast.run").info, host=True, per_user=per_user,
