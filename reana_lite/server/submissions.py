@@ -1,0 +1,315 @@
+"""What doors call to submit: the rights and quotas of who asks, then intake.py; written down in the audit log.
+
+The API, the form and REANA's API all come through here, so that they agree on what is right.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flask import request
+
+from reana_lite import intake
+from reana_lite.database import RunRecord, accounts, campaigns
+from reana_lite.database.accounts import Usage
+from reana_lite.database.campaigns import CampaignRecord
+from reana_lite.errors import Conflict, InvalidInput, NotAllowed
+from reana_lite.event import RunState
+from reana_lite.intake import Asked, AskedScan, Foreseen
+from reana_lite.planning import planner
+from reana_lite.server import auth, uploads
+from reana_lite.server.auth import Caller, Verb
+from reana_lite.server.installation import Installation, here
+from reana_lite.submission import submit
+from reana_lite.target import Prepared
+
+USAGE_S = 10.0
+"""How old the sum of what a user has taken may be when quotas are checked (seconds)."""
+
+_usage: dict[tuple[int, str], tuple[float, Usage]] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run as a door asks for it: `theories` are digests of uploaded files; `texts` are parameters as typed in a form."""
+
+    analysis: str
+    theories: Sequence[str] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+    name: str = ""
+    reuse: bool = True
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewScan:
+    """A scan as a door asks for it. `theories` stand for all points; points come from one of `axes` (name -> range or list),
+    `points`, `table` (the text of a CSV), `theory_points` (digests, a file for each point), `patchset` (a digest), or the
+    analysis itself."""
+
+    analyses: Sequence[str]
+    axes: Mapping[str, str | Sequence[Any]] = field(default_factory=dict)
+    points: Sequence[Mapping[str, Any]] = ()
+    table: str = ""
+    theory_points: Sequence[str] = ()
+    patchset: str = ""
+    where: Sequence[str] = ()
+    template: str = ""
+    theories: Sequence[str] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+    name: str = ""
+    reuse: bool = True
+
+
+def submit_run(wanted: NewRun, *, who: Caller | None = None) -> RunRecord:
+    """Queue a run of a catalogue analysis; raises NotAllowed, NotFound, InvalidInput, InvalidAnalysis, Conflict (quota)."""
+    who, installation = auth.need(Verb.SUBMIT, who), here()
+    check_quota(installation, who)
+    run = intake.submit_run(
+        asked_of(installation, who, wanted),
+        database=installation.database,
+        storage=installation.storage,
+        settings=installation.settings,
+        owner=who.name,
+        name=checked_name(wanted.name),
+        reuse=wanted.reuse,
+        parent=wanted.parent,
+        guest=True,
+    )
+    note(who, "submit run", run)
+    return installation.database.get_run(run)
+
+
+def submit_prepared(
+    prepared: Prepared,
+    *,
+    name: str,
+    reuse: bool = True,
+    parent: str = "",
+    asked: Mapping[str, Any] | None = None,
+    who: Caller | None = None,
+) -> RunRecord:
+    """Queue a run of an uploaded workflow; its jobs are nobody else's. Raises NotAllowed where that is not offered."""
+    who, installation = auth.need(Verb.SUBMIT, who), here()
+    intake.refuse_uploads(installation.settings)
+    check_quota(installation, who)
+    own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options})
+    run = submit(
+        own,
+        database=installation.database,
+        storage=installation.storage,
+        owner=who.name,
+        name=checked_name(name),
+        reuse=reuse,
+        parent=parent,
+        asked=asked,
+    )
+    note(who, "submit workflow", run)
+    return installation.database.get_run(run)
+
+
+def rerun(record: RunRecord, *, name: str = "", reuse: bool | None = None, who: Caller | None = None) -> RunRecord:
+    """The same again, as a restart of that run (whoever may see it may rerun it, as a run of their own)."""
+    who, installation = auth.need(Verb.SUBMIT, who), here()
+    kept = dict(record.request.get("asked") or {})
+    if record.campaign:
+        raise Conflict(f"run {record.id} is part of a campaign: try its failed points again by `retry` of the campaign")
+    if not kept.get("target"):
+        raise Conflict(f"run {record.id} was not submitted in a way that can be asked again", run=record.id)
+    check_quota(installation, who)
+    asked = Asked.from_dict(kept)
+    if not all(Path(file).is_relative_to(installation.spool) for file in asked.files):
+        raise Conflict(f"run {record.id} was made of files of another machine's user: upload them", run=record.id)
+    uploads.bring_back(installation, asked.files)
+    run = intake.submit_run(
+        asked,
+        database=installation.database,
+        storage=installation.storage,
+        settings=installation.settings,
+        owner=who.name,
+        name=checked_name(name) or record.name,
+        reuse=record.request.get("reuse", True) if reuse is None else reuse,
+        parent=record.id,
+        guest=True,
+    )
+    note(who, "rerun", run)
+    return installation.database.get_run(run)
+
+
+def submit_scan(wanted: NewScan, *, who: Caller | None = None) -> tuple[CampaignRecord, bool]:
+    """(the campaign, whether an equal request had made it before: then stopped points go on); raises as submit_run."""
+    who, installation = auth.need(Verb.SUBMIT, who), here()
+    check_quota(installation, who)
+    with scan_of(installation, who, wanted) as asked:
+        record, known = intake.submit_scan(
+            asked,
+            database=installation.database,
+            storage=installation.storage,
+            settings=installation.settings,
+            owner=who.name,
+            name=checked_name(wanted.name),
+            guest=True,
+        )
+    if known:
+        reopen(record, ("stopped",), who=who, what="")
+    note(who, "submit campaign", record.id)
+    return campaigns.get(installation.database, record.id), known
+
+
+def extend(record: CampaignRecord, wanted: NewScan, *, who: Caller | None = None) -> tuple[CampaignRecord, int, int]:
+    """(the campaign, points added, points computed anew); `analyses`, theories and template stay those it has."""
+    who, installation = auth.need(Verb.SUBMIT, who), here()
+    check_quota(installation, who)
+    old = record.request
+    uploads.bring_back_request(installation, old)
+    names = {*wanted.parameters, *wanted.texts}
+    kept = tuple(text for text in old.assignments if text.partition("=")[0] not in names)
+    same = replace(
+        wanted, analyses=old.targets, template=wanted.template or old.template, example=old.example, reuse=old.reuse
+    )
+    settings = replace(installation.settings, user=record.owner)
+    with (
+        scan_of(installation, who, replace(same, patchset="" if old.patchset else wanted.patchset)) as asked,
+        planner(installation.database, installation.storage, settings=settings) as planning,
+    ):
+        asked = replace(asked, files=old.files, assignments=(*kept, *asked.assignments))
+        if old.patchset:
+            asked = replace(asked, patchset=old.patchset)
+        if asked.has_points:
+            plan = intake.planned(asked, planning, guest=True)
+        else:
+            if not names:
+                raise InvalidInput("give more points (axes, points, table) or other parameters", field="axes")
+            points = [row.point for row in campaigns.all_points(installation.database, record.id)]
+            intake.planned(
+                replace(asked, points=[dict(points[0].values)]), planning, guest=True
+            )  # texts are checked there
+            plan = planning.plan(asked.request(), points)
+        added, again = planning.extend(record, plan)
+    note(who, "extend campaign", record.id)
+    return campaigns.get(installation.database, record.id), added, again
+
+
+def reopen(record: CampaignRecord, states: tuple[str, ...], *, who: Caller, what: str) -> CampaignRecord:
+    """Let points of these states be computed (again): resume and retry."""
+    database = here().database
+    with database.transaction() as transaction:
+        campaigns.reopen(transaction, record.id, states=states)
+    if what:
+        note(who, what, record.id)
+    return campaigns.get(database, record.id)
+
+
+def foresee(wanted: NewRun | NewScan, *, who: Caller | None = None) -> Foreseen:
+    """What a run or scan would compute, what is there, how long it takes; nothing is queued."""
+    who, installation = who or auth.caller(), here()
+    common: Any = {"database": installation.database, "storage": installation.storage,
+                   "settings": replace(installation.settings, user=who.name), "guest": True}  # fmt: skip
+    if isinstance(wanted, NewRun):
+        return intake.foresee(asked_of(installation, who, wanted), **common)
+    with scan_of(installation, who, wanted) as asked:
+        return intake.foresee(asked, **common)
+
+
+def asked_of(installation: Installation, who: Caller, wanted: NewRun) -> Asked:
+    """What intake takes for a run."""
+    return Asked(
+        target=wanted.analysis,
+        files=uploads.paths_of(installation, who.name, wanted.theories),
+        parameters=dict(wanted.parameters),
+        assignments=tuple(f"{name}={text}" for name, text in wanted.texts.items()),
+        example=wanted.example,
+        folder=str(installation.spool),
+    )
+
+
+@contextmanager
+def scan_of(installation: Installation, who: Caller, wanted: NewScan) -> Iterator[AskedScan]:
+    """What intake takes for a scan; a table lies in a file while the block lasts."""
+    if not wanted.analyses:
+        raise InvalidInput("name at least one analysis", field="analyses")
+
+    def files(digests: Sequence[str]) -> tuple[str, ...]:
+        return uploads.paths_of(installation, who.name, digests)
+
+    with tempfile.TemporaryDirectory(prefix="recast-") as folder:
+        table = Path(folder) / "points.csv"
+        if wanted.table:
+            table.write_text(wanted.table, "utf-8")
+        yield AskedScan(
+            targets=tuple(wanted.analyses),
+            axes=dict(wanted.axes),
+            points=tuple(wanted.points),
+            table=str(table) if wanted.table else "",
+            theories=files(wanted.theory_points),
+            patchset=files([wanted.patchset])[0] if wanted.patchset else "",
+            where=tuple(wanted.where),
+            template=wanted.template,
+            files=files(wanted.theories),
+            parameters=dict(wanted.parameters),
+            assignments=tuple(f"{name}={text}" for name, text in wanted.texts.items()),
+            example=wanted.example,
+            folder=str(installation.spool),
+            reuse=wanted.reuse,
+        )
+
+
+def stop_run(record: RunRecord, *, who: Caller) -> RunState:
+    """Ask for the end of a run; raises Conflict if it is over."""
+    state = here().database.request_stop(record.id, by=who.name)
+    note(who, "stop run", record.id)
+    return state
+
+
+def stop_campaign(record: CampaignRecord, *, who: Caller) -> int:
+    """Ask for the end of a campaign; gives how many of its runs are concerned."""
+    count = campaigns.stop(here().database, record.id, by=who.name)
+    note(who, "stop campaign", record.id)
+    return count
+
+
+def check_quota(installation: Installation, who: Caller) -> None:
+    """Raises NotAllowed if a user has taken all they may (disk, seconds of steps)."""
+    quota = who.user.quota
+    if not (quota.disk_bytes or quota.cpu_s):
+        return
+    taken = usage(installation, who.name)
+    for what, used, most in (("disk_bytes", taken.disk_bytes, quota.disk_bytes), ("cpu_s", taken.cpu_s, quota.cpu_s)):
+        if most and used >= most:
+            raise NotAllowed(f"the quota {what} of {who.name} is used up: {used:g} of {most:g}", quota=what, used=used)
+
+
+def usage(installation: Installation, owner: str) -> Usage:
+    """What a user has taken, at most USAGE_S old."""
+    key, now = (id(installation.database), owner), time.monotonic()
+    with _lock:
+        found = _usage.get(key)
+    if found is None or now - found[0] > USAGE_S:
+        found = now, accounts.usage(installation.database, owner)
+        with _lock:
+            _usage[key] = found
+    return found[1]
+
+
+def checked_name(name: str) -> str:
+    """A name for a run or campaign; raises InvalidInput."""
+    if len(name) > 200 or not name.isprintable() or "/" in name:
+        raise InvalidInput("a name has at most 200 printable characters and no slash", field="name", value=name[:200])
+    return name.strip()
+
+
+def note(who: Caller, what: str, object_: str = "") -> None:
+    """Write into the audit log what somebody does now."""
+    accounts.note(here().database, who.name, what, object_, address=request.remote_addr or "")
