@@ -32,17 +32,7 @@ def write_page(plane: MassPlane, path: Path, *, overlays: Sequence[Overlay] = ()
         writer = import_module("plotly.io")
     except ImportError as error:
         raise NotAllowed("an interactive page needs plotly: pip install 'reana-lite[interactive]'") from error
-    traces = [*_areas(plane), *_curves(plane, overlays), *_points(plane)]
-    names = ", ".join(dict.fromkeys(o.analysis for o in plane.outcomes))
-    figure = plotly.Figure(
-        data=traces,
-        layout={
-            "title": {"text": f"{_safe(names)}: exclusion at 95% CL<br><sup>{_safe(plane.method)}</sup>"},
-            "xaxis": {"title": {"text": _axis(plane.x)}, "mirror": True, "showline": True, "ticks": "inside"},
-            "yaxis": {"title": {"text": _axis(plane.y)}, "mirror": True, "showline": True, "ticks": "inside"},
-            "template": "simple_white", "hovermode": "closest",
-        },
-    )  # fmt: skip
+    figure = plotly.Figure(**_figure(plane, overlays))
     page = writer.to_html(figure, include_plotlyjs=True, full_html=True, div_id="plane", validate=True)
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -51,6 +41,26 @@ def write_page(plane: MassPlane, path: Path, *, overlays: Sequence[Overlay] = ()
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise InvalidInput(f"cannot write {path}: {error.strerror}", field="plot", value=str(path)) from error
+
+
+def figure_of(plane: MassPlane) -> dict[str, Any]:
+    """The same figure as JSON for plotly's script; `customdata` of a point is the run behind it."""
+    figure = _figure(plane, ())
+    return {"data": figure["data"], "layout": {**figure["layout"], "template": None, "plot_bgcolor": "#ffffff"}}
+
+
+def _figure(plane: MassPlane, overlays: Sequence[Overlay]) -> dict[str, Any]:
+    """Traces and layout."""
+    names = ", ".join(dict.fromkeys(o.analysis for o in plane.outcomes))
+    return {
+        "data": [*_areas(plane), *_curves(plane, overlays), *_points(plane)],
+        "layout": {
+            "title": {"text": f"{_safe(names)}: exclusion at 95% CL<br><sup>{_safe(plane.method)}</sup>"},
+            "xaxis": {"title": {"text": _axis(plane.x)}, "mirror": True, "showline": True, "ticks": "inside"},
+            "yaxis": {"title": {"text": _axis(plane.y)}, "mirror": True, "showline": True, "ticks": "inside"},
+            "template": "simple_white", "hovermode": "closest",
+        },
+    }  # fmt: skip
 
 
 def _areas(plane: MassPlane) -> list[dict[str, Any]]:
@@ -97,6 +107,7 @@ def _points(plane: MassPlane) -> list[dict[str, Any]]:
                 "type": "scatter", "mode": "markers", "name": mark.capitalize(),
                 "x": [plane.place(o)[0] for o in outcomes], "y": [plane.place(o)[1] for o in outcomes],
                 "marker": {"symbol": symbol, "color": color, "size": 9}, "text": [_hover(o) for o in outcomes],
+                "customdata": [o.run for o in outcomes],
                 "hovertemplate": "%{text}<extra></extra>",
             })  # fmt: skip
     return traces

@@ -35,10 +35,8 @@ def create_app(settings: Settings, *, database: Database | None = None, storage:
         if importlib.util.find_spec(door) is not None:
             module: Any = importlib.import_module(door)
             app.register_blueprint(module.blueprint)
-    if importlib.util.find_spec("reana_lite.server.site") is not None:
-        pages: Any = importlib.import_module(PAGES)
-        sites: Any = importlib.import_module("reana_lite.server.site")
-        pages.register(app, sites.PagesSite(here_of(app)))
+    pages: Any = importlib.import_module(PAGES)
+    pages.register(app)
     return app
 
 

@@ -1,0 +1,78 @@
+"""Signing in and out; one's own tokens and quota."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+
+from reana_lite.errors import InvalidInput, NotAllowed, Unavailable
+from reana_lite.server import auth
+from reana_lite.server.pages.notice import onward
+from reana_lite.server.pages.site import here
+
+
+def add(pages: Blueprint) -> None:
+    """Add these pages."""
+    pages.add_url_rule("/sign-in", "sign_in", sign_in, methods=["GET", "POST"])
+    pages.add_url_rule("/sign-out", "sign_out", sign_out, methods=["POST"])
+    pages.add_url_rule("/profile", "profile", profile)
+    pages.add_url_rule("/profile/tokens", "create_token", create_token, methods=["POST"])
+    pages.add_url_rule("/profile/tokens/<token>/revoke", "revoke_token", revoke_token, methods=["POST"])
+
+
+def sign_in() -> Any:
+    """The form, and what came of it."""
+    target = _inside(request.values.get("next", ""))
+    if request.method == "GET":
+        return render_template("sign_in.html", next=target, wrong="", name="")
+    name = request.form.get("name", "")
+    try:
+        secret = auth.login(name, request.form.get("password", ""))
+    except (NotAllowed, Unavailable) as error:
+        page = render_template("sign_in.html", next=target, wrong=error.message, name=name)
+        return page, 401 if isinstance(error, NotAllowed) else 429
+    return _begun(secret, target)
+
+
+def _begun(secret: str, target: str) -> Response:
+    answer = make_response(redirect(target or url_for("pages.home"), 303))
+    auth.set_cookie(answer, secret)
+    return answer
+
+
+def _inside(address: str) -> str:
+    """An address of this site, or ""."""
+    ours = address.startswith("/") and not address.startswith(("//", "/\\")) and not set(address) & set("\\\r\n\t")
+    return address if ours else ""
+
+
+def sign_out() -> Any:
+    """Forget who it was."""
+    auth.logout()
+    answer = make_response(redirect(url_for("pages.sign_in"), 303))
+    auth.set_cookie(answer, "")
+    return answer
+
+
+def profile(made: str = "") -> str:
+    """Tokens and quota."""
+    site = here()
+    return render_template("profile.html", tokens=site.tokens(), quotas=site.quotas(), made=made)
+
+
+def create_token() -> Any:
+    """A new token, which is shown on this answer only."""
+    form = request.form
+    days = form.get("days", 90, type=int)
+    try:
+        made = here().create_token(form.get("name", "").strip(), form.get("role", ""), days)
+    except InvalidInput as error:
+        return onward(url_for("pages.profile"), error.message, bad=True)
+    return profile(made)
+
+
+def revoke_token(token: str) -> Any:
+    """No use from now on."""
+    here().revoke_token(token)
+    return onward(url_for("pages.profile"), "The token is revoked.")

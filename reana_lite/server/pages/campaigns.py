@@ -1,0 +1,135 @@
+"""Campaigns: the list, and one of them: its plane while it grows, its points, what failed and why, what can be done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from flask import Blueprint, render_template, request, url_for
+
+from reana_lite.campaign import POINT_STATES
+from reana_lite.comparison import MassLimit, Status, mass_limit, rows_of
+from reana_lite.database import campaigns
+from reana_lite.database.campaigns import CampaignRecord
+from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
+from reana_lite.server.pages import gathering, plane
+from reana_lite.server.pages.notice import onward
+from reana_lite.server.pages.site import here
+
+PAGE = 100
+"""Points on one page of the table."""
+
+ACTIONS = ("stop", "resume", "retry", "extend")
+
+
+def add(pages: Blueprint) -> None:
+    """Add these pages."""
+    pages.add_url_rule("/campaigns", "campaigns", listed)
+    pages.add_url_rule("/campaigns/<name>", "campaign", campaign)
+    pages.add_url_rule("/campaigns/<name>/live", "campaign_live", live)
+    pages.add_url_rule("/campaigns/<name>/<action>", "change_campaign", change, methods=["POST"])
+
+
+def listed() -> str:
+    """Campaigns, the newest first."""
+    site = here()
+    return render_template("campaigns.html", rows=site.campaigns(limit=100))
+
+
+def campaign(name: str) -> Any:
+    """One campaign."""
+    site = here()
+    record = site.campaign(name)
+    return render_template("campaign.html", **_shown(record), may_change=site.may_change(record))
+
+
+def live(name: str) -> str:
+    """What changes on the page of a campaign."""
+    return render_template("_campaign_live.html", **_shown(here().campaign(name)))
+
+
+def change(name: str, action: str) -> Any:
+    """Stop, resume, retry, extend."""
+    site = here()
+    if action not in ACTIONS:
+        raise NotFound(f"no action {action!r}; there are {', '.join(ACTIONS)}", action=action)
+    record = site.campaign(name)
+    address = url_for("pages.campaign", name=record.id)
+    try:
+        return onward(address, site.change_campaign(record.id, action, _axes()))
+    except InvalidInput as error:
+        return onward(address, error.message, bad=True)
+
+
+def _axes() -> list[tuple[str, str, str, str]]:
+    """The ranges of a form: fields a.AXIS.from, .to, .step."""
+    names = dict.fromkeys(
+        key[2:].rpartition(".")[0] for key in request.form if key.startswith("a.") and key.count(".") > 1
+    )
+    rows = [
+        (name, *(request.form.get(f"a.{name}.{end}", "").strip() for end in ("from", "to", "step"))) for name in names
+    ]
+    return [(name, low, high, step) for name, low, high, step in rows if low or high or step]
+
+
+def _shown(record: CampaignRecord) -> dict[str, Any]:
+    site = here()
+    progress = campaigns.progress(site.database, record.id)
+    rows = gathering.rows_of_campaign(site.database, record, key=site.settings.database)
+    outcomes = [row.outcome for row in rows]
+    axes = gathering.axes(outcomes, [axis for row in rows[:1] for axis in row.point.point.values])
+    analyses = list(dict.fromkeys(row.point.target.rpartition("/")[2] for row in rows))
+    targets = [(target.rpartition("/")[2], target) for target in record.request.targets]
+    picture = mass_plane = None
+    x, y = request.args.get("x", ""), request.args.get("y", "")
+    if x not in axes or y not in axes or x == y:
+        x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
+    if x and y:
+        mass_plane = gathering.plane_of(outcomes, x, y)
+        picture = plane.picture(gathering.placed_points(rows, x, y), x, y, mass_plane)
+    state = request.args.get("state", "")
+    chosen = [row for row in rows if _is(row, state)] if state else rows
+    page = max(0, request.args.get("page", 0, type=int))
+    failed = [row for row in rows if row.point.state in ("failed", "refused")]
+    kinds = Counter(mark.kind for mark in picture.marks) if picture is not None else Counter()
+    return {
+        "campaign": record, "progress": progress, "rows": chosen[page * PAGE : (page + 1) * PAGE], "page": page,
+        "pages": -(-len(chosen) // PAGE), "page_size": PAGE, "state": state, "axes": axes, "x": x, "y": y, "picture": picture,
+        "plane": mass_plane, "failed": failed[:20], "failures": len(failed), "analyses": analyses, "targets": targets,
+        "point_states": POINT_STATES, "verdicts": Counter(str(o.verdict) for o in outcomes if o.verdict),
+        "kinds_there": [kind for kind in plane.KINDS if kinds[kind]], "counts": kinds,
+        "limits": limits(outcomes, x, y), "axis_title": plane.axis_title, "bar": bar(progress.points, progress.total),
+        "over": not progress.count("planned", "queued", "running", "created") or bool(progress.stopped),
+        "invalid": sum(not o.within_validity for o in outcomes), "done": sum(o.status is Status.OK for o in outcomes),
+    }  # fmt: skip
+
+
+def _is(row: gathering.Row, state: str) -> bool:
+    return state in (row.point.state, str(row.outcome.verdict))
+
+
+def bar(counts: Any, total: int) -> list[tuple[str, float, float, int]]:
+    """The parts of a bar of width 1000: state, where it begins, how wide it is, how many."""
+    parts = []
+    at = 0.0
+    for state in ("finished", "failed", "refused", "stopped", "running", "queued", "created", "planned"):
+        if counts.get(state):
+            width = 1000 * counts[state] / max(total, 1)
+            parts.append((state, at, width, counts[state]))
+            at += width
+    return parts
+
+
+def limits(outcomes: Any, x: str, y: str) -> list[MassLimit]:
+    """The mass limit of every row of a scan along `x`, those that can be told."""
+    if not x:
+        return []
+    placed = [o for o in outcomes if o.number(x) is not None and (not y or o.number(y) is not None)]
+    found = []
+    try:
+        for at, row in rows_of(placed, x, [y] if y else []):
+            if len(row) > 1 and any(o.status is Status.OK for o in row):
+                found.append(mass_limit(row, x, at=at))
+    except ReanaLiteError:
+        return []
+    return found

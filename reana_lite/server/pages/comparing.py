@@ -1,0 +1,173 @@
+"""Comparison of runs and campaigns: what is chosen, tables, contours, figures, downloads, an interactive plane."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from flask import Blueprint, Response, make_response, render_template, request
+
+from reana_lite import comparison
+from reana_lite.comparison import MassPlane, Outcome, Status, Table
+from reana_lite.comparison import tables as written
+from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
+from reana_lite.server.pages import gathering, headers, plane
+from reana_lite.server.pages.campaigns import limits
+from reana_lite.server.pages.site import here
+
+MOST = 40
+"""Runs and campaigns that are compared at once."""
+
+FIGURES = ("pdf", "png", "svg")
+TABLES = {
+    "csv": ("text/csv", written.to_csv),
+    "tex": ("text/plain", written.to_latex),
+    "txt": ("text/plain", written.to_text),
+}
+_drawing = Lock()
+
+
+def add(pages: Blueprint) -> None:
+    """Add these pages."""
+    pages.add_url_rule("/compare", "compare", compare)
+    pages.add_url_rule("/compare/<what>.<form>", "compare_file", file)
+    pages.add_url_rule("/compare/interactive", "interactive", interactive)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is compared: names as given, their outcomes, the axes they have, the plane if there is one."""
+
+    names: tuple[str, ...]
+    titles: tuple[tuple[str, str, str], ...]
+    outcomes: tuple[Outcome, ...]
+    points: tuple[plane.PlacedPoint, ...]
+    axes: tuple[str, ...]
+    x: str
+    y: str
+    mass_plane: MassPlane | None
+
+
+def chosen() -> Chosen:
+    """What the address names: `of` (ids or names of campaigns and runs), `x`, `y`."""
+    site = here()
+    names = tuple(dict.fromkeys(name for name in request.args.getlist("of") if name))[:MOST]
+    titles: list[tuple[str, str, str]] = []
+    rows: list[gathering.Row] = []
+    single: list[Outcome] = []
+    key = site.settings.database
+    for name in names:
+        try:
+            campaign = site.campaign(name)
+        except (NotFound, InvalidInput):
+            record = site.run(name)
+            titles.append(("run", record.id, record.full_name))
+            single.append(gathering.outcome_of_record(site.database, record, key=key))
+        else:
+            titles.append(("campaign", campaign.id, campaign.name))
+            rows += gathering.rows_of_campaign(site.database, campaign, key=key)
+    outcomes = [*(row.outcome for row in rows), *single]
+    axes = gathering.axes(outcomes, [axis for row in rows for axis in row.point.point.values])
+    x, y = request.args.get("x", ""), request.args.get("y", "")
+    if x not in axes or y not in axes or x == y:
+        x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
+    found = gathering.plane_of(outcomes, x, y) if y else None
+    points = gathering.placed_points(rows, x, y) if y else []
+    return Chosen(names, tuple(titles), tuple(outcomes), tuple(points), tuple(axes), x, y, found)
+
+
+def tables_of(one: Chosen) -> dict[str, Table]:
+    """The tables of a comparison, by the name of their file."""
+    made = {"results": comparison.results_table(one.outcomes, axes=list(one.axes))}
+    known = limits(one.outcomes, one.x, one.y)
+    if known:
+        made["mass-limits"] = comparison.mass_limits_table(known)
+    if len({o.analysis for o in one.outcomes}) > 1:
+        with contextlib.suppress(ReanaLiteError):
+            made["ranking"] = comparison.rank_analyses(one.outcomes, axes=list(one.axes))
+    return made
+
+
+def compare() -> str:
+    """Choose, and see."""
+    site = here()
+    one = chosen()
+    picture = None
+    if one.mass_plane is not None:
+        points = list(one.points) or [
+            plane.PlacedPoint(o.theory, *one.mass_plane.place(o), "finished", o.run, o) for o in one.mass_plane.outcomes
+        ]
+        picture = plane.picture(points, one.x, one.y, one.mass_plane)
+    made = tables_of(one) if one.outcomes else {}
+    runs = site.runs(states=("finished",), campaign="", limit=40)
+    offered = [one for one, _ in site.campaigns(limit=40)]
+    return render_template(
+        "compare.html", one=one, tables=made, picture=picture, runs=runs, campaigns=offered, figures=FIGURES,
+        axis_title=plane.axis_title, compared=sum(o.status is Status.OK for o in one.outcomes),
+        kinds_there=[k for k in plane.KINDS if picture and any(m.kind == k for m in picture.marks)],
+    )  # fmt: skip
+
+
+def file(what: str, form: str) -> Response:
+    """A table or figure of a comparison as a file."""
+    one = chosen()
+    if not one.outcomes:
+        raise InvalidInput("nothing is chosen: name runs or campaigns with `of`", field="of")
+    made = tables_of(one)
+    if what == "contour" and form in FIGURES:
+        return _figure(one, form)
+    if what == "all" and form == "json":
+        return _kept(written.to_json(*made.values()).encode(), "application/json", "comparison.json")
+    if what == "hepdata" and form == "tar":
+        return _hepdata(list(made.values()))
+    if what in made and form in TABLES:
+        kind, write = TABLES[form]
+        return _kept(write(made[what]).encode(), kind, f"{what}.{form}")
+    raise NotFound(f"no {what}.{form} of this comparison; there are {', '.join(made)} as {', '.join(TABLES)}, all.json, "
+                   f"hepdata.tar and contour as {', '.join(FIGURES)}")  # fmt: skip
+
+
+def _kept(content: bytes, kind: str, name: str) -> Response:
+    answer = Response(content, mimetype=kind)
+    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return answer
+
+
+def _figure(one: Chosen, form: str) -> Response:
+    from reana_lite.plots import plot_contour
+
+    if one.mass_plane is None:
+        raise InvalidInput("a contour needs three results in a plane of two axes", field="of")
+    with tempfile.TemporaryDirectory() as folder, _drawing:
+        path = Path(folder) / f"contour.{form}"
+        plot_contour(one.mass_plane, path)
+        content = path.read_bytes()
+    kinds = {"pdf": "application/pdf", "png": "image/png", "svg": "image/svg+xml"}
+    return _kept(content, kinds[form], path.name)
+
+
+def _hepdata(found: list[Table]) -> Response:
+    from reana_lite.plots.hepdata import write_submission
+
+    out = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, _drawing, tarfile.open(fileobj=out, mode="w") as archive:
+        path = Path(folder) / "submission"
+        write_submission(found, path, comment="Reinterpretation by reana-lite")
+        archive.add(path, "submission")
+    return _kept(out.getvalue(), "application/x-tar", "submission.tar")
+
+
+def interactive() -> Response:
+    """The plane in plotly, which shows every number under the pointer; a click opens the run."""
+    from reana_lite.plots.interactive import figure_of
+
+    one = chosen()
+    figure = figure_of(one.mass_plane) if one.mass_plane is not None else None
+    answer = make_response(render_template("interactive.html", one=one, figure=figure))
+    answer.headers["Content-Security-Policy"] = headers.PLOT
+    return answer

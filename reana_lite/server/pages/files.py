@@ -1,0 +1,209 @@
+"""The files of a run: folders, previews, and the bytes themselves, which never run as part of this site."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import mimetypes
+import posixpath
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from flask import Blueprint, Response, render_template, request
+
+from reana_lite.database import RunRecord
+from reana_lite.drive import Drive, replayed
+from reana_lite.errors import NotFound
+from reana_lite.job import RUN_ROOT
+from reana_lite.server.pages import headers, words
+from reana_lite.server.pages.site import here
+
+PREVIEW_BYTES = 200_000
+"""How much of a text is shown (bytes)."""
+
+PREVIEW_ROWS = 500
+"""Rows of a table that are shown."""
+
+SHOWN = 500
+"""Names of a folder that are listed."""
+
+DRIVES = 16
+"""Finished runs whose files are kept listed in memory."""
+
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
+_TEXTS = (".txt", ".log", ".md", ".yml", ".yaml", ".slha", ".spc", ".lhe", ".dat", ".py", ".sh", ".tex", ".xml", ".html",
+          ".htm", ".js", ".css", ".cfg", ".ini", ".toml", ".rst", ".hepmc")  # fmt: skip
+
+_drives: OrderedDict[tuple[str, str], Drive] = OrderedDict()
+_lock = Lock()
+
+
+def add(pages: Blueprint) -> None:
+    """Add these pages."""
+    pages.add_url_rule("/runs/<name>/files/", "files", folder, defaults={"path": ""})
+    pages.add_url_rule("/runs/<name>/files/<path:path>", "files", folder)
+    pages.add_url_rule("/runs/<name>/raw/<path:path>", "raw", raw)
+
+
+def workspace(record: RunRecord) -> Any:
+    """The files of a run; of one that is over, kept in memory."""
+    site = here()
+    key = (site.settings.database, record.id)
+    with _lock:
+        drive = _drives.get(key)
+    if drive is None:
+        drive = replayed(record.id, site.database.read_events(record.id), site.storage)
+        if record.state in ("finished", "failed", "stopped"):
+            with _lock:
+                _drives[key] = drive
+                while len(_drives) > DRIVES:
+                    _drives.popitem(last=False)
+    return drive.workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One name in a folder; `size` None: a folder."""
+
+    name: str
+    path: str
+    size: int | None
+
+
+def folder(name: str, path: str) -> str:
+    """A folder, or one file with its preview."""
+    record = here().run(name)
+    files = workspace(record)
+    path = _inside(path)
+    virtual = f"{RUN_ROOT}/{path}" if path else RUN_ROOT
+    if files.is_folder(virtual):
+        listed = files.names(virtual)
+        lines = [_line(files, path, one) for one in listed[:SHOWN]]
+        lines.sort(key=lambda line: (line.size is not None, line.name))
+        return render_template(
+            "files.html", run=record, path=path, parts=_parts(path), lines=lines, more=len(listed) - SHOWN
+        )
+    with files.open(virtual) as stream:
+        content = stream.read(PREVIEW_BYTES + 1)
+    size = _size(files, virtual)
+    return render_template(
+        "file.html",
+        run=record,
+        path=path,
+        parts=_parts(path),
+        size=size,
+        **preview(path, content, size or len(content)),
+    )
+
+
+def _inside(path: str) -> str:
+    """A path that does not leave the workspace."""
+    found = posixpath.normpath("/" + path).strip("/")
+    return "" if found == "." else found
+
+
+def _parts(path: str) -> list[tuple[str, str]]:
+    parts = path.split("/") if path else []
+    return [(part, "/".join(parts[: at + 1])) for at, part in enumerate(parts)]
+
+
+def _line(files: Any, path: str, name: str) -> Line:
+    inner = f"{path}/{name}" if path else name
+    virtual = f"{RUN_ROOT}/{inner}"
+    return Line(name, inner, None if files.is_folder(virtual) else _size(files, virtual) or 0)
+
+
+def _size(files: Any, virtual: str) -> int | None:
+    for place, inner in files._candidates(posixpath.normpath(virtual)):
+        listing = files._listing(place)
+        found = listing.artifacts.get(listing.resolved(inner) or "")
+        if found is not None:
+            return int(found.size)
+    return None
+
+
+def preview(path: str, content: bytes, size: int) -> dict[str, Any]:
+    """What is shown of a file: an image, a table, JSON, text, or only that it is there."""
+    kind = kind_of(path, content)
+    cut = size > PREVIEW_BYTES
+    if kind in IMAGES:
+        return {"kind": "image", "cut": False}
+    if kind == "application/pdf":
+        return {"kind": "pdf", "cut": False}
+    if b"\0" in content[:4096]:
+        return {"kind": "binary", "cut": False}
+    text = content[:PREVIEW_BYTES].decode("utf-8", "replace")
+    if kind == "text/csv" or path.endswith(".tsv"):
+        rows = list(_rows(text, "\t" if path.endswith(".tsv") else ","))
+        if len(rows) > 1:
+            return {"kind": "table", "rows": rows[: PREVIEW_ROWS + 1], "cut": cut or len(rows) > PREVIEW_ROWS}
+    if path.endswith(".json") and not cut:
+        try:
+            text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            cut = len(text) > PREVIEW_BYTES
+            text = text[:PREVIEW_BYTES]
+    return {"kind": "text", "text": words.log_text(text.encode()), "cut": cut}
+
+
+def _rows(text: str, separator: str) -> Iterator[list[str]]:
+    try:
+        for row in csv.reader(io.StringIO(text), delimiter=separator):
+            if row and not row[0].startswith("#"):
+                yield [words.plain(cell) for cell in row[:60]]
+    except csv.Error:
+        return
+
+
+def kind_of(path: str, content: bytes) -> str:
+    """The media type of a file: what its name says, if its first bytes agree; else text or bytes."""
+    guessed = mimetypes.guess_type(path)[0] or ""
+    beginnings = {"image/png": (b"\x89PNG",), "image/jpeg": (b"\xff\xd8",), "image/gif": (b"GIF8",), "image/webp": (b"RIFF",),
+                  "application/pdf": (b"%PDF-",)}  # fmt: skip
+    if guessed in beginnings:
+        return guessed if content.startswith(beginnings[guessed]) else "application/octet-stream"
+    if guessed in ("image/svg+xml", "text/csv", "application/json"):
+        return guessed
+    if guessed.startswith("text/") or path.lower().endswith(_TEXTS):
+        return "text/plain"
+    return "application/octet-stream"
+
+
+def raw(name: str, path: str) -> Response:
+    """The bytes: images, PDF and text to be looked at, everything else to be kept. Nothing of it has our origin."""
+    record = here().run(name)
+    path = _inside(path)
+    virtual = f"{RUN_ROOT}/{path}"
+    files = workspace(record)
+    if files.is_folder(virtual):
+        raise NotFound(f"{path} is a folder", path=path)
+    stream = files.open(virtual)
+    first = stream.read(4096)
+    kind = kind_of(path, first)
+    text = kind in ("text/plain", "text/csv", "application/json")
+    keep = "keep" in request.args or not (text or kind in IMAGES or kind == "application/pdf")
+    answer = Response(_bytes(first, stream), mimetype="text/plain" if text else kind)
+    size = _size(files, virtual)
+    if size is not None:
+        answer.headers["Content-Length"] = str(size)
+    file = words.plain(path.rpartition("/")[2])
+    answer.headers["Content-Disposition"] = (
+        f"{'attachment' if keep else 'inline'}; filename*=UTF-8''{quote(file, safe='')}"
+    )
+    pdf = kind == "application/pdf" and not keep
+    answer.headers["Content-Security-Policy"] = headers.PDF if pdf else headers.ARTIFACT
+    return answer
+
+
+def _bytes(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    with stream:
+        yield first
+        while block := stream.read(1 << 18):
+            yield block

@@ -1,0 +1,114 @@
+"""Results of runs and campaigns as outcomes, kept in memory: a result never changes, and long ones take time to read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from reana_lite.comparison import MassPlane, Outcome, Status, axes_of, mass_plane, outcome_of
+from reana_lite.database import Database, RunRecord, campaigns
+from reana_lite.database.campaigns import CampaignRecord, PointRecord
+from reana_lite.errors import ReanaLiteError
+from reana_lite.result import Result, result_of
+from reana_lite.server.pages.plane import PlacedPoint
+
+KEPT = 20_000
+"""Outcomes that are kept in memory (a few kB each)."""
+
+_kept: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
+_lock = Lock()
+
+
+def result_of_run(database: Database, run: str) -> Result | None:
+    """The result of a run, None while there is none."""
+    document = database.get_result(run, "result")
+    return None if document is None else result_of(document, known=True)
+
+
+def outcome_of_run(database: Database, run: str, *, key: str) -> Outcome | None:
+    """The outcome of a run; `key` tells installations apart."""
+    with _lock:
+        found = _kept.get((key, run))
+    if found is None:
+        result = result_of_run(database, run)
+        if result is None:
+            return None
+        found = outcome_of(result)
+        with _lock:
+            _kept[key, run] = found
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A point of a campaign and what its run says."""
+
+    point: PointRecord
+    outcome: Outcome
+
+
+def rows_of_campaign(database: Database, campaign: CampaignRecord, *, key: str) -> list[Row]:
+    """All points of a campaign in order."""
+    return [Row(point, _of_point(database, point, key)) for point in campaigns.all_points(database, campaign.id)]
+
+
+def _of_point(database: Database, point: PointRecord, key: str) -> Outcome:
+    values = dict(point.point.values)
+    if point.run and point.state == "finished":
+        found = outcome_of_run(database, point.run, key=key)
+        if found is not None:
+            return replace(found, parameters={**found.parameters, **values})
+    status = Status.FAILED if point.state in ("failed", "refused", "finished") else Status.MISSING
+    analysis = point.analysis or point.target.rpartition("/")[2]
+    return Outcome(point.point.name, analysis, point.run, values, status, message=point.error or point.state)
+
+
+def outcome_of_record(database: Database, record: RunRecord, *, key: str) -> Outcome:
+    """What a run says, or why it says nothing."""
+    found = outcome_of_run(database, record.id, key=key) if record.state == "finished" else None
+    if found is not None:
+        return found
+    status = Status.FAILED if record.state in ("failed", "finished") else Status.MISSING
+    return Outcome(record.theory, record.analysis, record.id, {}, status, message=record.error or str(record.state))
+
+
+def axes(outcomes: Sequence[Outcome], declared: Iterable[str] = ()) -> list[str]:
+    """The axes that vary, the lightest particle's last."""
+    named = [axis for axis in dict.fromkeys(declared) if len({o.number(axis) for o in outcomes} - {None}) > 1]
+    found = named or axes_of([o for o in outcomes if o.status is Status.OK] or outcomes)
+    return sorted(found, key=lambda axis: axis in ("m_lsp", "m_neutralino_1"))
+
+
+def plane_of(outcomes: Sequence[Outcome], x: str, y: str) -> MassPlane | None:
+    """The plane of outcomes that have a place in it; None while nothing can be said of it."""
+    placed = [o for o in outcomes if o.number(x) is not None and o.number(y) is not None]
+    if sum(o.status is Status.OK for o in placed) < 3:
+        return None
+    try:
+        return mass_plane(placed, x, y)
+    except ReanaLiteError:
+        return None
+
+
+def placed_points(rows: Sequence[Row], x: str, y: str) -> list[PlacedPoint]:
+    """Points of a campaign that have a place in the plane; of several analyses at one place the first that is worth it."""
+    found: dict[tuple[float, float], PlacedPoint] = {}
+    for row in rows:
+        at = (row.outcome.number(x), row.outcome.number(y))
+        if at[0] is None or at[1] is None:
+            continue
+        known = row.outcome if row.outcome.status in (Status.OK, Status.NO_SIGNAL) else None
+        one = PlacedPoint(row.point.point.name, at[0], at[1], row.point.state, row.point.run, known, row.point.error)
+        before = found.get((at[0], at[1]))
+        if before is None or _worth(one) > _worth(before):
+            found[at[0], at[1]] = one
+    return list(found.values())
+
+
+def _worth(point: PlacedPoint) -> float:
+    o = point.outcome
+    return -1.0 if o is None or o.r_expected is None else o.r_expected

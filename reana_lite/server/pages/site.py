@@ -1,0 +1,366 @@
+"""What pages ask of the server they are part of: who looks, what may be seen, the one way in for what is asked.
+
+Permissions are auth.py's, validation is intake.py's (by submissions.py): here forms become what these take.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+
+from reana_lite.campaign import Progress
+from reana_lite.catalogue import Catalogue
+from reana_lite.config import Settings
+from reana_lite.database import Database, RunRecord, accounts, campaigns, tables
+from reana_lite.database.accounts import Role, User
+from reana_lite.database.campaigns import CampaignRecord
+from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.forecast import Forecast
+from reana_lite.server import auth, submissions, uploads
+from reana_lite.server.auth import Verb
+from reana_lite.server.installation import here as installation
+from reana_lite.server.passwords import hashed
+from reana_lite.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at a page. `role` is admin, user or read-only; `csrf` goes into every form."""
+
+    name: str
+    role: str
+    csrf: str
+
+    @property
+    def may_write(self) -> bool:
+        """Whether they may submit, stop and change."""
+        return self.role != Role.READ_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a form asks for: one run, or with `axes` or `table` a campaign.
+
+    `parameters` are texts as typed, empty ones left out. `axes` are (name, from, to, step) as typed; `where` a condition;
+    `table` a file of points. `example` names one of the analysis's own theories. `parent`: the run this one restarts.
+    """
+
+    analysis: str
+    name: str = ""
+    files: tuple[tuple[str, bytes], ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+    axes: tuple[tuple[str, str, str, str], ...] = ()
+    template: str = ""
+    where: str = ""
+    table: tuple[str, bytes] | None = None
+    reuse: bool = True
+    parent: str = ""
+
+    @property
+    def many(self) -> bool:
+        """Whether this is a scan."""
+        return bool(self.axes or self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLine:
+    """A token as its owner may see it: never the token itself."""
+
+    id: str
+    name: str
+    role: str
+    created_at: float
+    used_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLine:
+    """One limit: `unit` is bytes, runs or jobs; `limit` None is none."""
+
+    name: str
+    used: float
+    limit: float | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserLine:
+    """A user as an administrator sees them."""
+
+    name: str
+    role: str
+    active: bool
+    runs: int
+    used_bytes: int
+    limit_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """A worker that holds a lease."""
+
+    name: str
+    runs: int
+    seen_at: float
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One entry of the audit log."""
+
+    number: int
+    at: float
+    who: str
+    what: str
+    about: str
+
+
+class Site:
+    """The server as pages see it. What a viewer may not see raises NotFound; what they may not do NotAllowed."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the installation."""
+        return installation().settings
+
+    @property
+    def database(self) -> Database:
+        """Its records."""
+        return installation().database
+
+    @property
+    def storage(self) -> Storage:
+        """Its files."""
+        return installation().storage
+
+    def viewer(self) -> Viewer | None:
+        """Who looks; None if nobody is signed in."""
+        who = auth.find_caller()
+        return None if who is None else Viewer(who.name, str(who.role), auth.csrf_token())
+
+    def accounts(self) -> bool:
+        """Whether there is a sign-in at all (a laptop does without)."""
+        return accounts.are_there(self.database)
+
+    def catalogue(self) -> Catalogue:
+        """The analyses."""
+        return installation().catalogue()
+
+    # -- what may be seen ----------------------------------------------------------------------------------------------
+    def run(self, name: str) -> RunRecord:
+        """A run that the viewer may read."""
+        return auth.run_named(name)
+
+    def runs(
+        self, *, states: Sequence[str] = (), analysis: str | None = None, campaign: str | None = None,
+        name: str | None = None, before: str | None = None, limit: int, everybody: bool = False,
+    ) -> list[RunRecord]:  # fmt: skip
+        """The viewer's runs, the newest first; those of `everybody` for administrators."""
+        who = auth.need(Verb.ADMINISTER) if everybody else auth.caller()
+        return self.database.list_runs(
+            states=states, analysis=analysis, campaign=campaign, name=name, before=before, limit=limit,
+            owner=None if everybody else who.name,
+        )  # fmt: skip
+
+    def campaign(self, name: str) -> CampaignRecord:
+        """A campaign that the viewer may read."""
+        return auth.campaign_named(name)
+
+    def campaigns(self, *, limit: int) -> list[tuple[CampaignRecord, Progress]]:
+        """The viewer's campaigns, the newest first, and how far they are."""
+        found = campaigns.listed(self.database, owner=auth.caller().name, limit=limit)
+        return [(one, campaigns.progress(self.database, one.id)) for one in found]
+
+    def may_change(self, thing: RunRecord | CampaignRecord) -> bool:
+        """Whether the viewer may stop it, and more."""
+        return auth.may(auth.caller(), Verb.CHANGE, thing)
+
+    # -- what is asked -------------------------------------------------------------------------------------------------
+    def submit(self, asked: Asked) -> tuple[str, str]:
+        """Begin it: ("run", id) or ("campaign", id). Raises InvalidInput with `faults`."""
+        wanted = self._wanted(asked)
+        if isinstance(wanted, submissions.NewRun):
+            return "run", submissions.submit_run(wanted).id
+        return "campaign", submissions.submit_scan(wanted)[0].id
+
+    def forecast(self, asked: Asked) -> tuple[Forecast, int]:
+        """(what it would compute and how long it takes, points that would be refused)."""
+        auth.need(Verb.SUBMIT)
+        found = submissions.foresee(self._wanted(asked))
+        return found.forecast, found.refused
+
+    def _wanted(self, asked: Asked) -> submissions.NewRun | submissions.NewScan:
+        who = auth.need(Verb.SUBMIT)
+        kept = [
+            uploads.keep_theory_file(installation(), who.name, io.BytesIO(content), name)
+            for name, content in asked.files
+        ]
+        digests = tuple(one.digest for one in kept)
+        if not asked.many:
+            return submissions.NewRun(
+                analysis=asked.analysis, theories=digests, texts=asked.parameters, example=asked.example, name=asked.name,
+                reuse=asked.reuse, parent=asked.parent,
+            )  # fmt: skip
+        try:
+            table = asked.table[1].decode("utf-8-sig") if asked.table else ""
+        except UnicodeDecodeError as error:
+            raise InvalidInput("the table of points is no text in UTF-8", field="points") from error
+        return submissions.NewScan(
+            analyses=(asked.analysis,), axes=axes_of(asked.axes), table=table, where=(asked.where,) if asked.where else (),
+            template=asked.template, theories=digests, texts=asked.parameters, example=asked.example, name=asked.name,
+            reuse=asked.reuse,
+        )  # fmt: skip
+
+    def stop_run(self, run: str) -> None:
+        """Ask for its end."""
+        submissions.stop_run(auth.run_named(run, Verb.CHANGE), who=auth.caller())
+
+    def rerun(self, run: str) -> str:
+        """The same request as a new run that names the old one; gives its id."""
+        return submissions.rerun(auth.run_named(run)).id
+
+    def change_campaign(self, campaign: str, action: str, axes: Sequence[tuple[str, str, str, str]]) -> str:
+        """stop, resume, retry or extend by `axes`; gives a sentence on what was done."""
+        record = auth.campaign_named(campaign, Verb.CHANGE)
+        who = auth.caller()
+        if action == "stop":
+            count = submissions.stop_campaign(record, who=who)
+            return f"The campaign is being stopped; {count} runs are ended. What is finished is kept."
+        if action == "resume":
+            submissions.reopen(record, ("stopped",), who=who, what="resume campaign")
+            return "The campaign goes on."
+        if action == "retry":
+            submissions.reopen(record, ("failed", "refused", "stopped"), who=who, what="retry campaign")
+            return "The points that failed are tried again."
+        _, added, again = submissions.extend(record, submissions.NewScan(analyses=(), axes=axes_of(axes)))
+        return f"{added} points were added" + (f", {again} are computed anew." if again else ".")
+
+    # -- accounts ------------------------------------------------------------------------------------------------------
+    def tokens(self) -> list[TokenLine]:
+        """The viewer's tokens."""
+        found = accounts.list_tokens(self.database, auth.caller().name)
+        return [
+            TokenLine(one.id, one.name, str(one.role), one.created_at, one.used_at, one.expires_at)
+            for one in found
+            if one.kind == "token"
+        ]
+
+    def create_token(self, name: str, role: str, days: float) -> str:
+        """A new token, shown once; it never may more than its owner."""
+        who = auth.caller()
+        if not name:
+            raise InvalidInput("a token needs a name, to be told from others", field="name")
+        return submissions.create_token(who, name=name, role=role, days=days)[0]
+
+    def revoke_token(self, token: str) -> None:
+        """No use from now on."""
+        who = auth.caller()
+        accounts.revoke(self.database, who.name, token)
+        submissions.note(who, "revoke token", token)
+
+    def quotas(self) -> list[QuotaLine]:
+        """What the viewer may use, and uses."""
+        who = auth.caller()
+        used, most = submissions.usage(installation(), who.name), who.user.quota
+        return [
+            QuotaLine("storage", used.disk_bytes, most.disk_bytes or None, "bytes"),
+            QuotaLine("computing", round(used.cpu_s / 3600, 2), most.cpu_s / 3600 if most.cpu_s else None, "hours"),
+            QuotaLine("steps at once", used.running_jobs, most.running_jobs or None, "steps"),
+        ]
+
+    def users(self) -> list[UserLine]:
+        """All users; administrators only."""
+        auth.need(Verb.ADMINISTER)
+        table = tables.runs
+        with self.database._reading() as connection:
+            rows = connection.execute(select(table.c.owner, func.count()).group_by(table.c.owner)).all()
+        counts = {str(row[0]): int(row[1]) for row in rows}
+        lines = []
+        for user in accounts.list_users(self.database):
+            taken = submissions.usage(installation(), user.name).disk_bytes
+            limit = user.quota.disk_bytes or None
+            lines.append(UserLine(user.name, str(user.role), not user.disabled, counts.get(user.name, 0), taken, limit))
+        return lines
+
+    def change_user(self, action: str, values: Mapping[str, str]) -> str:
+        """create, disable, enable, quota (with role); gives a sentence."""
+        who = auth.need(Verb.ADMINISTER)
+        name = values.get("name", "").strip()
+        if action == "create":
+            role = auth.checked_role(values.get("role", ""))
+            accounts.add_user(self.database, User(name, role, password=hashed(values.get("password", ""))))
+            submissions.note(who, "create user", name)
+            return f"{name} may sign in now."
+        if action in ("disable", "enable"):
+            submissions.change_user(who, name, disabled=action == "disable")
+        elif action == "quota":
+            changed = {"role": auth.checked_role(values["role"])} if values.get("role") else {}
+            disk = {"disk_bytes": _bytes(values["limit_gb"])} if values.get("limit_gb") else {}
+            submissions.change_user(who, name, **changed, **disk)
+        else:
+            raise NotFound(f"no action {action!r}; there are create, disable, enable, quota", action=action)
+        submissions.note(who, f"{action} user", name)
+        return f"{name} is changed."
+
+    def workers(self) -> list[WorkerLine]:
+        """Workers that hold runs; administrators only."""
+        auth.need(Verb.ADMINISTER)
+        table = tables.runs
+        statement = select(table.c.worker, func.count(), func.max(table.c.started_at)).where(
+            table.c.worker != "", table.c.state.in_(["queued", "running"])
+        )
+        with self.database._reading() as connection:
+            rows = connection.execute(statement.group_by(table.c.worker)).all()
+        return [WorkerLine(str(row[0]), int(row[1]), float(row[2] or 0), "") for row in rows]
+
+    def audit(self, *, before: int, limit: int) -> list[AuditLine]:
+        """Who did what, the newest first; administrators only."""
+        auth.need(Verb.ADMINISTER)
+        rows = accounts.audit_log(self.database, before=before, limit=limit)
+        return [AuditLine(row["number"], row["at"], row["who"], row["what"], row["object"]) for row in rows]
+
+    def health(self) -> list[tuple[str, bool, str]]:
+        """(part, whether it answers, a sentence)."""
+        found = []
+        for part, look in (("database", self.database.installation), ("storage", self.storage.check)):
+            try:
+                look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it does not answer
+                found.append((part, False, str(error)))
+            else:
+                found.append((part, True, "answers"))
+        return found
+
+
+def axes_of(axes: Sequence[tuple[str, str, str, str]]) -> dict[str, str]:
+    """Axes as intake takes them: NAME -> "FROM:TO:STEP" or one value; InvalidInput for an end that is missing."""
+    found = {}
+    for name, low, high, step in axes:
+        if low and not high and not step:
+            found[name] = low
+        elif low and high and step:
+            found[name] = f"{low}:{high}:{step}"
+        else:
+            raise InvalidInput(f"axis {name!r} needs from, to and step, or only one value in from", field=name)
+    return found
+
+
+def _bytes(gigabytes: str) -> int:
+    try:
+        return max(0, int(float(gigabytes) * 1e9))
+    except (ValueError, OverflowError):
+        raise InvalidInput(f"{gigabytes!r} is no number of GB", field="limit_gb", value=gigabytes) from None
+
+
+_SITE = Site()
+
+
+def here() -> Site:
+    """The site that this request is of."""
+    return _SITE
