@@ -1,0 +1,3 @@
+module dev/pause
+
+go 1.26
