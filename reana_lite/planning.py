@@ -7,9 +7,10 @@ of them while it does, so that a campaign of any size takes little memory and be
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from reana_lite.submission import document_of, new_run_id, started_of
 from reana_lite.target.files import Scratch
 from reana_lite.target.points import Frame, frame, prepare
 from reana_lite.target.prepared import Prepared, TargetOptions
+from reana_lite.theory import read_theory
 from reana_lite.theory.condition import Expression
+from reana_lite.theory.parameters import Value
 from reana_lite.theory.scan import Point, Scan, scan_of
 
 CHUNK = 100
@@ -90,7 +93,8 @@ class Planner:
         physical = [rule for one in frames for rule in one.physical]
         limit = max(1, self.settings.scan_limit // len(frames))
         request = replace(request, axes=axes, contents=tuple(one.content for one in frames))
-        return Planned(request, frames, scan_of(points, where=where, physical=physical, limit=limit))
+        known = partial(_of_file, Path(request.folder)) if not request.patchset else None
+        return Planned(request, frames, scan_of(points, where=where, physical=physical, limit=limit, known=known))
 
     def frames(self, request: Request, axes: Sequence[str], *, files_follow: bool) -> tuple[Frame, ...]:
         """The targets of a request, read, their files kept."""
@@ -168,6 +172,18 @@ class Planner:
             if warning not in self._said and len(self._said) < WARNINGS:
                 self._said.add(warning)
                 self.say(warning)
+
+
+def _of_file(folder: Path, point: Point) -> Mapping[str, Value]:
+    """The parameters in a point's theory file, such as its masses; {} where it has none, or is refused when it is run."""
+    if not point.source:
+        return {}
+    path = folder / point.source
+    try:
+        with path.open("rb") as stream:
+            return read_theory(point.name, [(path.name, stream)]).values
+    except (OSError, InvalidInput):
+        return {}
 
 
 class Enrolment:

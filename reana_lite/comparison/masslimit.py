@@ -1,6 +1,7 @@
 """Exclusion in a mass plane and along a mass axis: where the limit on mu passes 1, by interpolation of its logarithm.
 
-Pure: outcomes in; curves, bands and mass limits out. CLs itself spans fifty orders of magnitude and is not interpolated.
+Pure: outcomes in; curves, bands and mass limits out. CLs itself spans fifty orders of magnitude and makes no contours; mass
+limits are given by its logarithm, too, which tells how far interpolation can be trusted.
 Expected limits have bands (+-1 sigma of the background-only expectation), the observed limit one of the theory: the
 limit on mu divided by 1 +- the relative error of the cross-section. The geometry is contour.py's.
 """
@@ -21,6 +22,9 @@ METHOD_ROW = "log(limit on mu), linear in mass between neighbouring points; not 
 
 _Take = Callable[[Outcome], float | None]
 _TINY = 1e-300
+
+ALPHA = 0.05
+"""Excluded is what has CLs below it."""
 
 
 def _scaled(sign: int) -> _Take:
@@ -49,6 +53,21 @@ CURVES: Mapping[str, _Take] = {
     "expected_plus_1": _band(3),
 }
 """What a curve is of: the limit on mu that is 1 on it. `minus`: the stronger limits, thus the wider exclusion."""
+
+
+def _over_alpha(cls: float | None) -> float | None:
+    return None if cls is None else cls / ALPHA
+
+
+BY_CLS: Mapping[str, _Take] = {
+    "observed_cls": lambda outcome: _over_alpha(outcome.cls_observed),
+    "expected_cls": lambda outcome: _over_alpha(outcome.cls_expected),
+}
+"""A second opinion on mass limits: where CLs at mu = 1, linear in its logarithm, passes ALPHA.
+
+At the points both ways say the same; between them they differ, by as much as the interpolation is uncertain. Only the two
+points around the crossing count, so that it does no harm that CLs spans fifty orders of magnitude elsewhere.
+"""
 
 
 def log_limit(value: float) -> float:
@@ -127,7 +146,9 @@ def mass_limit(outcomes: Sequence[Outcome], axis: str, *, at: Mapping[str, float
                 "a mass limit is of one row", field="axis", value=axis,
             )  # fmt: skip
     row = sorted((most_sensitive(same) for same in places.values()), key=lambda o: o.number(axis) or 0.0)
-    return MassLimit(axis, {name: _reach(row, axis, take) for name, take in CURVES.items()}, dict(at or {}))
+    return MassLimit(
+        axis, {name: _reach(row, axis, take) for name, take in {**CURVES, **BY_CLS}.items()}, dict(at or {})
+    )
 
 
 def _reach(row: Sequence[Outcome], axis: str, take: _Take) -> Reach:

@@ -287,6 +287,8 @@ def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
         Column("expected", f"{axis} expected", unit, band=("expected_plus_1", "expected_minus_1")),
         Column("expected_plus_1", "limit +1 sigma", unit),
         Column("expected_minus_1", "-1 sigma", unit),
+        Column("observed_cls", "observed by ln CLs", unit),
+        Column("expected_cls", "expected by ln CLs", unit, wide=True),
         Column("note", "note"),
     )
     names = [c.name for c in columns[len(others) : -1]]
@@ -296,7 +298,11 @@ def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
     )
     method = limits[0].method if limits else ""
     summary = {"limits": [limit.to_dict() for limit in limits]}
-    return Table("mass-limits", f"mass limits along {axis}", columns, rows, (f"method: {method}",), summary)
+    notes = (
+        f"method: {method}",
+        "by ln CLs: the same with ln(CLs at mu = 1); where the two differ, interpolation is uncertain by as much",
+    )
+    return Table("mass-limits", f"mass limits along {axis}", columns, rows, notes, summary)
 
 
 def _why(limit: MassLimit) -> str | None:

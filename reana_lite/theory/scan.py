@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -88,21 +88,28 @@ def scan_of(
     where: Sequence[Expression] = (),
     physical: Sequence[Expression] = (),
     limit: int = LIMIT,
+    known: Callable[[Point], Mapping[str, Value]] | None = None,
 ) -> Scan:
-    """The points that exist (`physical`) and are wanted (`where`); InvalidInput if none is left, or more than `limit`."""
+    """The points that exist (`physical`) and are wanted (`where`); InvalidInput if none is left, or more than `limit`.
+
+    `known` gives what conditions may name beside a point's values, such as the masses in its file; it is asked only where
+    there are conditions, and changes neither a point nor its key.
+    """
     kept: dict[str, Point] = {}
     unphysical = excluded = repeated = 0
     for point in points:
-        for rule in where:
-            if missing := rule.names - point.values.keys():
-                known = ", ".join(point.values) or "none"
+        values = {**known(point), **point.values} if known is not None and where else point.values
+        rules = where if values or known is None else ()  # a file that cannot be read is refused by itself, later
+        for rule in rules:
+            if missing := rule.names - values.keys():
+                there = ", ".join(values) or "none"
                 name = sorted(missing)[0]
                 raise InvalidInput(
-                    f"--where {rule.text!r}: there is no axis {name!r}; there are {known}", field="where"
+                    f"--where {rule.text!r}: there is no axis {name!r}; there are {there}", field="where"
                 )
-        if not _all_hold(physical, point):
+        if not _all_hold(physical, point.values):
             unphysical += 1
-        elif not _all_hold(where, point):
+        elif not _all_hold(rules, values):
             excluded += 1
         elif (key := point.key) in kept:
             repeated += 1
@@ -117,10 +124,10 @@ def scan_of(
     return Scan(tuple(kept.values()), unphysical, excluded, repeated)
 
 
-def _all_hold(rules: Sequence[Expression], point: Point) -> bool:
+def _all_hold(rules: Sequence[Expression], values: Mapping[str, Value]) -> bool:
     """Whether nothing speaks against a point; a value that cannot be compared is for the reader of the point to refuse."""
     try:
-        return all(rule.holds(point.values) for rule in rules)
+        return all(rule.holds(values) for rule in rules)
     except InvalidInput:
         return True
 

@@ -468,6 +468,18 @@ def test_folders_of_files_and_patchsets(recast, copies, write) -> None:
     assert document["state"] == "finished", "mended files are read again"
     assert all("1000022" in text for text in copied(recast, "files").values())
 
+    # conditions see what stands in the files; one that cannot be read is a refused point, not the end of the scan
+    write("spectra/worse.slha", "BLOCK MASS\n 1000022 abc\n")
+    document = recast.json(
+        "scan", "./one", "--folder", "spectra", "--where", "m_neutralino_1 > 150", "--name", "heavy", "-q", code=1
+    )
+    assert document["skipped"] == {"excluded": 1}
+    states = {row["name"]: row["state"] for row in recast.json("campaign", "status", "heavy")["all_points"]}
+    assert states == {"b": "finished", "broken": "finished", "worse": "refused"}
+    told = recast("scan", "./one", "--folder", "spectra", "--where", "m_nothing > 1", code=2)
+    assert "no axis 'm_nothing'; there are" in told
+    assert "m_neutralino_1" in told
+
     patch = [{"op": "remove", "path": "/x"}]
     patches = [{"metadata": {"name": f"p{n}", "values": [n]}, "patch": patch} for n in (1, 2)]
     metadata = {"digests": {"sha256": "0" * 64}, "labels": ["mass"], "references": {}}

@@ -118,6 +118,13 @@ def verdicts(found: dict[str, Any], relative: float | None) -> dict[str, str | N
     }
 
 
+def parameters(masses: dict[str, float] | None) -> dict[str, float]:
+    """The masses of a published signal in GeV, named as the axes of analysis.yml; {} for a signal of one's own."""
+    if masses is None:
+        return {}
+    return {"m_c1n2": masses["parent_gev"], "m_lsp": masses["lsp_gev"]}
+
+
 def advice(found: dict[str, Any], signal: dict[str, Any], xsec_pb: float | None) -> list[str]:
     """What the user can do."""
     said = []
@@ -140,6 +147,7 @@ def result(
     if not signal["verified"]:
         warnings.append("a patch alone does not say which likelihood it was made for; only a patchset has its digest")
     return {
+        "theory": {"parameters": parameters(signal["masses"])},
         "lumi_ifb": LUMI_IFB,
         "processes": [made],
         "regions": [region(row, xsec) for row in limits["regions"]],
