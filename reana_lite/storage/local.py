@@ -11,6 +11,7 @@ device by force. The local backend writes outputs straight into `folder`; everyb
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import re
 import shutil
@@ -132,10 +133,13 @@ class LocalStorage:
             while self.manifest(key, 0) is None:
                 try:
                     temporary.rename(place)
-                except OSError:
-                    if not place.exists():
-                        raise
-                    if self.manifest(key, 0) is None:
+                except OSError as error:
+                    if not place.parent.exists():  # another process is making the folders of a new storage
+                        place.parent.mkdir(parents=True, exist_ok=True)
+                    elif not place.exists():
+                        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                            raise
+                    elif self.manifest(key, 0) is None:
                         self._discard(place)  # half a tree that somebody was removing, or a damaged one
             return Input(folder, key, 0, manifest.digest)
 

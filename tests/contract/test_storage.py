@@ -586,6 +586,12 @@ def test_processes_keeping_and_removing_the_same_tree(storage: LocalStorage, tre
     assert list((storage.root / "tmp").iterdir()) == []
 
 
+def test_a_tree_is_kept_while_another_process_makes_the_folders(storage: LocalStorage, tree: Path) -> None:
+    (storage.root / "tmp").mkdir(parents=True)  # as far as that process has come
+    placed = storage.keep_tree(tree, "/x")
+    assert storage.damage(placed.key, 0) == []
+
+
 @pytest.mark.slow
 def test_killed_at_any_instant_a_tree_is_whole_or_absent(storage: LocalStorage, tree: Path) -> None:
     context = multiprocessing.get_context("fork")
