@@ -587,6 +587,7 @@ def test_processes_keeping_and_removing_the_same_tree(storage: LocalStorage, tre
 
 
 def test_a_tree_is_kept_while_another_process_makes_the_folders(storage: LocalStorage, tree: Path) -> None:
+    shutil.rmtree(storage.root, ignore_errors=True)
     (storage.root / "tmp").mkdir(parents=True)  # as far as that process has come
     placed = storage.keep_tree(tree, "/x")
     assert storage.damage(placed.key, 0) == []
