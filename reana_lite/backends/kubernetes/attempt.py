@@ -1,0 +1,81 @@
+"""One attempt as the backend follows it: what was asked, where it stands, what was done to it. No network, no thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from reana_lite.backends.base import Task
+from reana_lite.backends.kubernetes.options import Options
+from reana_lite.backends.kubernetes.record import About, Pod
+
+ORPHAN_S = 5.0
+"""How long one container may go on when the other has ended before its time (seconds)."""
+
+DEAF_S = 60.0
+"""How long beyond its grace a pod may stay on a node that the cluster has given up (seconds)."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """See the module. Times are seconds since the epoch. `intent` is what we end it for (see ends.Evidence)."""
+
+    key: str
+    attempt: int
+    name: str
+    about: About
+    task: Task | None = None
+    submitted_at: float = 0.0
+    created_at: float = 0.0
+    pod: Pod | None = None
+    started: bool = False
+    intent: str = ""
+    why: str = ""
+    intent_at: float = 0.0
+    sent: bool = False
+    exists: bool = False
+    over: bool = False
+    trouble_at: float = 0.0
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Its name everywhere."""
+        return self.key, self.attempt
+
+
+def step_limit(one: Attempt, now: float) -> float | None:
+    """Seconds until its time is over (negative: since); None without limit, or while its step does not run.
+
+    What the step's container waits for its inputs counts too: it is little, and only the stager knows how much.
+    """
+    pod = one.pod
+    if not one.about.timeout_s or pod is None or pod.step.state != "running" or not pod.step.started_at:
+        return None
+    return pod.step.started_at + one.about.timeout_s - now
+
+
+class Rate:
+    """So many per second, from any number of threads: `take` waits for its turn; False if `ended` came first."""
+
+    def __init__(self, per_s: float) -> None:
+        self._gap = 1.0 / per_s
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def take(self, ended: threading.Event) -> bool:
+        """Wait for the next turn. After an idle time, a tenth of a second's worth may go at once."""
+        with self._lock:
+            now = time.monotonic()
+            mine = self._next = max(self._next + self._gap, now - 0.1)
+        return not ended.wait(max(0.0, mine - now))
+
+
+def about_of(task: Task, image: str, options: Options, *, submitted_at: float) -> About:
+    """What is known of a task before its Job exists."""
+    return About(
+        task.key, task.attempt, task.job.resources.timeout_s or options.timeout_s,
+        task.job.resources.memory_bytes or options.memory_bytes, options.disk_bytes, image, task.environment_digest,
+        submitted_at,
+    )  # fmt: skip

@@ -1,0 +1,155 @@
+"""From a task to a Job in the cluster: its ticket into storage, then the Job, then the Secret with the link.
+
+Every request waits for a world that does not answer; what is there already is followed, not made again. Called by the
+backend, from its threads.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from reana_lite.artifact import Manifest
+from reana_lite.backends.base import Report, Task
+from reana_lite.backends.kubernetes import pod
+from reana_lite.backends.kubernetes.api import Api, Refused
+from reana_lite.backends.kubernetes.attempt import Attempt, Rate
+from reana_lite.backends.kubernetes.options import Options
+from reana_lite.backends.kubernetes.outcomes import Outcomes, failed, stopped
+from reana_lite.backends.kubernetes.record import about_from
+from reana_lite.backends.kubernetes.ticket import Bound, ObjectStorage, bind, ticket_of
+from reana_lite.backends.kubernetes.wants import wants_of
+from reana_lite.errors import InvalidInput, Unavailable
+from reana_lite.job import Cause
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The backend was closed while something waited."""
+
+
+class Patience:
+    """Does things until the API server or the storage answers; raises Closed if the backend ends meanwhile."""
+
+    def __init__(self, ended: threading.Event) -> None:
+        self._ended = ended
+
+    def __call__(self, what: Callable[[], T]) -> T:
+        """What it gives; Unavailable with the detail `gone` (nothing will bring it back) is raised."""
+        pause = 0.2
+        while True:
+            try:
+                return what()
+            except Unavailable as error:
+                if error.details.get("gone"):
+                    raise
+            if self._ended.wait(pause):
+                raise Closed
+            pause = min(10.0, 2 * pause)
+
+
+class Launch:
+    """See the module. `tell` says once why an attempt waits."""
+
+    def __init__(
+        self, storage: ObjectStorage, api: Api, *, options: Options, ended: threading.Event,
+        tell: Callable[[Attempt, str], None],
+    ) -> None:  # fmt: skip
+        self.storage = storage
+        self.api = api
+        self.options = options
+        self.tell = tell
+        self.outcomes = Outcomes(storage)
+        self.patiently = Patience(ended)
+        self._ended = ended
+        self._rate = Rate(options.create_per_s)
+        self._manifest = lru_cache(maxsize=256)(self._known_manifest)
+
+    def __call__(self, one: Attempt) -> Report | None:
+        """None if the Job is there now; a report of the end if there is nothing to run, or it cannot be."""
+        task = one.task
+        assert task is not None
+        recorded = self.patiently(lambda: self.outcomes.recorded(one.key, one.attempt))
+        if recorded is not None:
+            return recorded
+        try:
+            wants = wants_of(task.job, self.options)
+        except InvalidInput as error:
+            return Report(one.key, one.attempt, failed(Cause.IMAGE, error.message, reason="not-allowed"))
+        bound = bind(task)
+        valid_s = round(self.options.links_valid_s + (wants.timeout_s or 0))
+        try:
+            link = self.patiently(lambda: self._ticket(task, bound, wants.timeout_s, valid_s))
+        except Unavailable as error:
+            return Report(one.key, one.attempt, failed(Cause.LOST, error.message, reason="input-gone"))
+        if not self._rate.take(self._ended):
+            raise Closed
+        if one.intent == "stopped":
+            return Report(one.key, one.attempt, stopped())
+        document = pod.job_of(task, bound, wants, self.options, submitted_at=one.submitted_at)
+        one.about = about_from(document["metadata"]) or one.about
+        try:
+            job = self.patiently(lambda: self._create_job(one, document))
+            one.exists = True
+            self.patiently(lambda: self._create_secret(job, pod.secret_values(bound, link)))
+        except Refused as error:
+            cause = Cause.IMAGE if "image" in error.message else Cause.EXIT
+            text = f"the cluster does not take this step: {error.message}"
+            return Report(one.key, one.attempt, failed(cause, text, reason="refused"))
+        return None
+
+    def _ticket(self, task: Task, bound: Bound, timeout_s: float | None, valid_s: int) -> str:
+        ticket = ticket_of(
+            task, bound, storage=self.storage, manifest=self._manifest, valid_s=valid_s, timeout_s=timeout_s,
+            most_files=self.options.most_files, most_bytes=self.options.most_output_bytes,
+        )  # fmt: skip
+        return self.storage.put_ticket(
+            ticket_name(task.key, task.attempt), json.dumps(ticket).encode(), valid_s=valid_s
+        )
+
+    def _known_manifest(self, key: str, attempt: int) -> Manifest:
+        found = self.storage.manifest(key, attempt)
+        if found is None:
+            raise Unavailable(f"an input is gone from storage ({key}/{attempt})", gone=True)
+        return found
+
+    def _create_job(self, one: Attempt, document: dict[str, Any]) -> dict[str, Any]:
+        """The Job, created or there already; raises Unavailable while the namespace has no quota left for it."""
+        if one.intent == "stopped" and not one.exists:
+            return {}
+        try:
+            job = self.api.create_job(document)
+            one.created_at = time.time()
+            return job
+        except Refused as error:
+            if error.is_quota:
+                self.tell(one, f"waits for the quota of namespace {self.api.namespace}: {error.message}")
+                raise Unavailable(error.message) from error
+            if error.status == 404:
+                raise Refused(404, error.reason, f"there is no namespace {self.api.namespace!r}") from error
+            if error.status != 409:
+                raise
+        job = self.api.get_job(one.name)
+        if not job or "deletionTimestamp" in job["metadata"]:
+            raise Unavailable("the Job of an earlier try is still being removed")
+        one.created_at = one.created_at or time.time()
+        return job
+
+    def _create_secret(self, job: Mapping[str, Any], values: Mapping[str, str]) -> None:
+        if not job:
+            return
+        try:
+            self.api.create_secret(pod.secret_of(job, values))
+        except Refused as error:
+            if error.status != 409:
+                raise
+
+
+def ticket_name(key: str, attempt: int) -> str:
+    """The name of an attempt's ticket."""
+    return f"{key}-{attempt}.json"
