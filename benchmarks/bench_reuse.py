@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-EVENTS = ["-p", "n_events=40000"]
+EVENTS = ["-p", "n_events=4000"]
 ROW = ["--grid", "m_gluino=1600:2400:200", "--grid", "m_lsp=0"]
 LONGER = ["--grid", "m_gluino=1600:2600:200", "--grid", "m_lsp=0"]
 

@@ -7,8 +7,9 @@ key is not known yet. Durations are those of past steps of the same stage. Calle
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from reana_lite.event import RunStarted, SubmitJob
 from reana_lite.job import Environment, job_key
 from reana_lite.storage.base import Storage
 from reana_lite.workflow.graph import NodeKind
+from reana_lite.workflow.spec import MultiStep, Stage
 
 DigestOf = Callable[[Environment, dict[str, StandIn]], str]
 """The digest of an environment, as the backend that would run it says."""
@@ -28,6 +30,10 @@ DigestOf = Callable[[Environment, dict[str, StandIn]], str]
 def stage_of(node: str) -> str:
     """The stage of a node by its path: /generate/3 is of generate, /sub/0/fit of sub/fit."""
     return "/".join(part for part in node.split("/") if part and not part.isdigit())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(slots=True)
@@ -99,6 +105,7 @@ class Forecaster:
     _to_run: set[str] = field(default_factory=set)
     _there: set[str] = field(default_factory=set)
     _typical: dict[str, Counter[str]] = field(default_factory=dict)
+    _newest: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, started: RunStarted, *, analysis: str) -> None:
         """Count the steps of a run that would start so."""
@@ -124,7 +131,7 @@ class Forecaster:
                     self._to_run.add(key)
                     stage.to_run += 1
         if pending:
-            self._count_following(drive, pending, analysis)
+            self._count_following(drive, pending, analysis, started.init.parameters)
 
     def forecast(self, *, cores: float, analyses: list[str]) -> Forecast:
         """All that was added, with durations of past steps of these analyses."""
@@ -152,8 +159,9 @@ class Forecaster:
         )
         return place if whole else None
 
-    def _count_following(self, drive: Drive, submitted: set[str], analysis: str) -> None:
-        """Steps behind those that would run: laid out already, or, for stages that are not, as many as past runs had."""
+    def _count_following(self, drive: Drive, submitted: set[str], analysis: str, parameters: Mapping[str, Any]) -> None:
+        """Steps behind those that would run: laid out already, or, for stages that are not, as many as the newest past run
+        had; of stages with many members more, if one number among the parameters (such as n_events) has grown since."""
         if not isinstance(drive.engine, Engine):
             counts = drive.engine.progress()
             self._stage("following").following += max(0, counts["total"] - counts["finished"] - len(submitted))
@@ -167,8 +175,23 @@ class Forecaster:
         for open_stage in drive.engine.layout.open_stages():
             stage = stage_of(open_stage.path)
             inside = {name: count for name, count in typical.items() if name == stage or name.startswith(f"{stage}/")}
+            several = isinstance(open_stage.stage, Stage) and isinstance(open_stage.stage.scheduler, MultiStep)
+            factor = self._growth(analysis, parameters) if several else 1.0
             for name, count in (inside or ({stage: 1} if not typical else {})).items():
-                self._stage(name).following += count
+                self._stage(name).following += math.ceil(count * factor)
+
+    def _growth(self, analysis: str, parameters: Mapping[str, Any]) -> float:
+        """By how much the only number that is not as in the newest finished run has grown; else 1."""
+        if analysis not in self._newest:
+            newest = self.database.list_runs(states=["finished"], analysis=analysis, limit=1)
+            request = self.database.get_run(newest[0].id).request if newest else {}
+            self._newest[analysis] = dict(request.get("parameters") or {})
+        before = self._newest[analysis]
+        pairs = [(value, before[name]) for name, value in parameters.items() if name in before]
+        ratios = [
+            now / past for now, past in pairs if _is_number(now) and _is_number(past) and now != past and past > 0
+        ]
+        return max(1.0, ratios[0]) if len(ratios) == 1 else 1.0
 
     def _past_counts(self, analysis: str) -> Counter[str]:
         """How many nodes each stage had in the newest finished run of an analysis."""
