@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,9 @@ RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container"}
 """What RECAST_DEFAULT_RUN_BACKEND of recast-atlas means here; its other backends have no counterpart yet."""
 
 VARIABLES = (
-    "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_USER", "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
+    "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_S3_ENDPOINT", "RECAST_S3_PUBLIC_ENDPOINT",
+    "RECAST_S3_REGION", "RECAST_S3_ACCESS_KEY", "RECAST_S3_SECRET_KEY", "RECAST_USER", "RECAST_CATALOGUE",
+    "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
     "RECAST_CONTAINER_NETWORK", "RECAST_SCAN_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
     "RECAST_UPLOAD_LIMIT", "RECAST_ALLOW_UPLOADED_PROCESSES", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
@@ -49,6 +51,31 @@ _UNITS = {"": 1} | {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """A bucket and how to reach it; keys are in no message and no repr."""
+
+    bucket: str
+
+    prefix: str = ""
+    """What every object's name begins with; empty or with a slash at its end."""
+
+    endpoint: str = "https://s3.amazonaws.com"
+    """RECAST_S3_ENDPOINT, else AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL: the URL of the service."""
+
+    public_endpoint: str = ""
+    """RECAST_S3_PUBLIC_ENDPOINT: the URL by which steps and users reach the service, where it differs."""
+
+    region: str = "us-east-1"
+    """RECAST_S3_REGION, else AWS_REGION: part of signatures."""
+
+    access_key: str = field(default="", repr=False)
+    """RECAST_S3_ACCESS_KEY, else AWS_ACCESS_KEY_ID."""
+
+    secret_key: str = field(default="", repr=False)
+    """RECAST_S3_SECRET_KEY, else AWS_SECRET_ACCESS_KEY."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings. Each names its variable, its unit where it has one, and why it is there."""
 
@@ -60,7 +87,11 @@ class Settings:
     """RECAST_DATABASE, a URL (default: the SQLite file records.db in `home`): several machines can share a PostgreSQL."""
 
     storage: Path
-    """RECAST_STORAGE (default: storage in `home`): where outputs lie; the one large folder, so it may lie elsewhere."""
+    """RECAST_STORAGE (default: storage in `home`): where outputs lie; the one large folder, so it may lie elsewhere. With
+    s3://bucket/prefix they lie in a bucket (`s3`)."""
+
+    s3: S3Settings | None = None
+    """The bucket that RECAST_STORAGE names, if it does: pods on any node reach it."""
 
     user: str
     """RECAST_USER (default: the login name): whose runs these are; numbers of names are counted per user."""
@@ -144,10 +175,12 @@ class _Reader:
     def settings(self) -> Settings:
         home = self.read("RECAST_HOME", _folder, None) or self._default_home()
         no_folders: tuple[Path, ...] = ()
+        s3 = self._s3()
         settings = Settings(
             home=home,
             database=self.read("RECAST_DATABASE", _database, f"sqlite:///{home}/records.db"),
-            storage=self.read("RECAST_STORAGE", _folder, home / "storage"),
+            storage=home / "storage" if s3 else self.read("RECAST_STORAGE", _folder, home / "storage"),
+            s3=s3,
             user=self.read("RECAST_USER", _user, None) or _login_name(self.environ),
             catalogue=(
                 *self.read("RECAST_CATALOGUE", _folders, no_folders),
@@ -175,6 +208,32 @@ class _Reader:
             lines = [f"{name} is {value!r}; it must be {right}" for name, value, right in self.faults]
             raise InvalidInput("\n".join(lines), field=self.faults[0][0], value=self.faults[0][1])
         return settings
+
+    def _s3(self) -> S3Settings | None:
+        """The bucket, if RECAST_STORAGE begins with s3://."""
+        text = self.environ.get("RECAST_STORAGE", "").strip()
+        if not text.startswith("s3:"):
+            return None
+        place = self.read("RECAST_STORAGE", _bucket, ("", ""))
+        endpoint = self.read("RECAST_S3_ENDPOINT", _endpoint, "")
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+            endpoint = endpoint or self.read(name, _endpoint, "")
+        found = S3Settings(
+            bucket=place[0],
+            prefix=place[1],
+            endpoint=endpoint or "https://s3.amazonaws.com",
+            public_endpoint=self.read("RECAST_S3_PUBLIC_ENDPOINT", _endpoint, ""),
+            region=self._first("RECAST_S3_REGION", "AWS_REGION") or "us-east-1",
+            access_key=self._first("RECAST_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+            secret_key=self._first("RECAST_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
+        )
+        if not (found.access_key and found.secret_key):
+            right = "accompanied by RECAST_S3_ACCESS_KEY and RECAST_S3_SECRET_KEY"
+            self.faults.append(("RECAST_STORAGE", text, right))
+        return found
+
+    def _first(self, *names: str) -> str:
+        return next((value for name in names if (value := self.environ.get(name, "").strip())), "")
 
     def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """The value of a variable; `parse` raises ValueError with what would be right."""
@@ -252,6 +311,19 @@ def _folder(text: str) -> Path:
         return Path(os.path.abspath(Path(text).expanduser()))  # noqa: PTH100 - links stay as the user wrote them
     except RuntimeError as error:
         raise ValueError("a folder whose ~ names a user of this machine") from error
+
+
+def _bucket(text: str) -> tuple[str, str]:
+    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._=-]+)*)/?", text)
+    if match is None:
+        raise ValueError("a folder of this machine, or a bucket such as s3://bucket/prefix")
+    return match[1], match[2].lstrip("/") + "/" if match[2] else ""
+
+
+def _endpoint(text: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+/?", text):
+        raise ValueError("a URL such as https://s3.example.org:9000")
+    return text.rstrip("/")
 
 
 def _folders(text: str) -> tuple[Path, ...]:

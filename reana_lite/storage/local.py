@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import errno
 import os
-import re
 import shutil
 import stat
 import time
@@ -26,12 +25,11 @@ from typing import BinaryIO
 from reana_lite.artifact import Artifact, Manifest, check_link, check_path
 from reana_lite.errors import InvalidInput, NotFound, Unavailable
 from reana_lite.job import Input
+from reana_lite.storage.names import check_key
 from reana_lite.storage.scan import complete, copy_file, scan, scan_file, told
 
 LEFTOVER_AGE_S = 86_400.0
 """Age at which something in tmp/ counts as left behind by a process that died (seconds; a copy never takes a day)."""
-
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class LocalStorage:
@@ -60,8 +58,7 @@ class LocalStorage:
 
     def place(self, key: str, attempt: int) -> Path:
         """The folder of a place, with all that belongs to it; it need not exist."""
-        if not _KEY.fullmatch(key):
-            raise InvalidInput(f"{key!r} is not a key: letters, digits, - and _", field="key", value=key)
+        check_key(key)
         return self.root / "jobs" / key / str(int(attempt)) if attempt else self.root / "trees" / key
 
     def folder(self, key: str, attempt: int) -> Path:

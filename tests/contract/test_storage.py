@@ -23,10 +23,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from reana_lite.artifact import Artifact, Manifest, digest_bytes
+from reana_lite.config import S3Settings
 from reana_lite.errors import InvalidInput, NotFound, Unavailable
 from reana_lite.storage import local as local_module
 from reana_lite.storage.base import Storage
 from reana_lite.storage.local import LocalStorage, tree_key
+from reana_lite.storage.names import file_name
+from reana_lite.storage.s3 import S3Storage
 from reana_lite.storage.scan import complete, copy_file, scan, write_atomically
 
 KEY = "k" * 32
@@ -43,9 +46,10 @@ class Kept:
     break_file: Callable[[str, int, str, bytes], None]
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", "s3"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
-    assert request.param == "local"
+    if request.param == "s3":
+        return in_a_bucket(request.getfixturevalue("s3_settings"))
     storage = LocalStorage(tmp_path / "storage")
     storage.check()
 
@@ -62,6 +66,25 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
 
     def break_file(key: str, attempt: int, path: str, content: bytes) -> None:
         (storage.folder(key, attempt) / path).write_bytes(content)
+
+    return Kept(storage, put, say, break_file)
+
+
+def in_a_bucket(place: S3Settings) -> Kept:
+    """The same on a real S3 service; a backend's side is what a pod's stager uploads."""
+    storage = S3Storage(place, patience_s=20)
+    storage.check()
+
+    def put(key: str, attempt: int, source: Path) -> Manifest:
+        manifest = scan(source)
+        storage.put(key, attempt, manifest, lambda a: (source / a.path).open("rb"))
+        return manifest
+
+    def say(key: str, attempt: int, content: bytes) -> None:
+        storage.put_log(key, attempt, storage.log(key, attempt) + content)
+
+    def break_file(key: str, attempt: int, path: str, content: bytes) -> None:
+        storage.put_document(key, attempt, "files/" + file_name(path), content)
 
     return Kept(storage, put, say, break_file)
 
