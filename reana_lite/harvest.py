@@ -125,9 +125,11 @@ def provenance(drive: Drive, record: RunRecord, database: Database) -> dict[str,
     }  # fmt: skip
 
 
-def show_folder(drive: Drive, storage: LocalStorage, *, runs: Path) -> Path:
+def show_folder(drive: Drive, storage: Storage, *, runs: Path) -> Path | None:
     """A folder `runs`/<run> that shows the workspace: a link per node to where its files lie, a folder of links where
-    several nodes share one or one lies in another's. Made anew each time."""
+    several nodes share one or one lies in another's. Made anew each time; None if the files lie in a bucket."""
+    if not isinstance(storage, LocalStorage):
+        return None
     folder = runs / drive.run
     fresh = runs / f".{drive.run}.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)

@@ -203,7 +203,7 @@ class Workspace:
 
     def _as_virtual(self, content: bytes) -> bytes:
         """What a step wrote, with the virtual folders in the place of the real ones it was told."""
-        root = str(getattr(self.storage, "root", "")).encode()
+        root = str(self.storage.root).encode()
         if not root or root not in content:
             return content
 

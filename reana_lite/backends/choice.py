@@ -14,6 +14,8 @@ from reana_lite.backends.base import Backend
 from reana_lite.backends.site import Site
 from reana_lite.config import Settings
 from reana_lite.errors import Unavailable
+from reana_lite.storage import open_storage
+from reana_lite.storage.base import Storage
 from reana_lite.storage.local import LocalStorage
 
 
@@ -27,17 +29,21 @@ class Survey:
 
 def survey(settings: Settings) -> list[Survey]:
     """Every backend of this program, and whether it can be used here."""
-    storage = LocalStorage(settings.storage)
+    storage = open_storage(settings)
     rows = []
     for name in ("local", "container"):
-        backend = _make(name, settings=settings, storage=storage, cores=None)
+        try:
+            backend = _make(name, settings=settings, storage=storage, cores=None)
+        except Unavailable as error:
+            rows.append(Survey(name, error.message))
+            continue
         rows.append(Survey(name, backend.unusable()))
         backend.close()
     return rows
 
 
 def choose(
-    name: str, started: Mapping[str, Any], *, settings: Settings, storage: LocalStorage, cores: float | None = None
+    name: str, started: Mapping[str, Any], *, settings: Settings, storage: Storage, cores: float | None = None
 ) -> Backend:
     """The backend for a run with that first event (RunStarted as JSON); raises Unavailable if none can be used."""
     if name == "auto":
@@ -62,7 +68,12 @@ def choose(
     return backend
 
 
-def _make(name: str, *, settings: Settings, storage: LocalStorage, cores: float | None) -> Backend:
+def _make(name: str, *, settings: Settings, storage: Storage, cores: float | None) -> Backend:
+    if not isinstance(storage, LocalStorage):
+        raise Unavailable(
+            f"backend {name!r} cannot be used here: its steps write into a folder, but RECAST_STORAGE names a "
+            "bucket; use --backend kubernetes, or a folder"
+        )
     cpus = cores or settings.cores
     if name == "local":
         from reana_lite.backends.local import LocalBackend

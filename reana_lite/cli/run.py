@@ -200,7 +200,7 @@ def report(installation: Installation, drive: Drive, *, as_json: bool) -> RunRec
     if as_json:
         counts = {"total": record.total, "finished": record.finished, "reused": record.reused, "failed": record.failed}
         print_json({"run": record.id, "name": record.full_name, "state": str(record.state), "error": record.error,
-                    "workspace": str(folder), "nodes": counts})  # fmt: skip
+                    "workspace": str(folder) if folder else None, "nodes": counts})  # fmt: skip
         return record
     from reana_lite.cli.results import summary
     from reana_lite.cli.runs import explain
@@ -212,5 +212,5 @@ def report(installation: Installation, drive: Drive, *, as_json: bool) -> RunRec
         summary(installation, record)
     else:
         explain(installation, record)
-    click.echo(f"files: {folder}")
+    click.echo(f"files: {folder or f'recast artifacts get {record.id}'}")
     return record

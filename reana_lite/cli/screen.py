@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reana_lite.config import Settings
     from reana_lite.database import Database
-    from reana_lite.storage.local import LocalStorage
+    from reana_lite.storage.base import Storage
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -71,16 +71,16 @@ class Installation:
 
     settings: Settings
     database: Database
-    storage: LocalStorage
+    storage: Storage
 
 
 def open_installation() -> Installation:
     """Open (and make, the first time) what the settings name."""
     from reana_lite.config import Settings
     from reana_lite.database import Database
-    from reana_lite.storage.local import LocalStorage
+    from reana_lite.storage import open_storage
 
     settings = Settings.from_environment()
-    storage = LocalStorage(settings.storage)
+    storage = open_storage(settings)
     storage.check()
     return Installation(settings, Database(settings.database), storage)

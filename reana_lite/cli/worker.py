@@ -32,7 +32,7 @@ def worker(
     from reana_lite.backends.choice import choose
     from reana_lite.config import Settings, parse_bytes
     from reana_lite.database import Database
-    from reana_lite.storage.local import LocalStorage
+    from reana_lite.storage import open_storage
     from reana_lite.worker import Worker
     from reana_lite.worker.program import keep_driving
     from reana_lite.worker.telemetry import Health, JsonLines
@@ -48,7 +48,7 @@ def worker(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--memory-limit") from error
     settings = Settings.from_environment()
-    storage = LocalStorage(settings.storage)
+    storage = open_storage(settings)
     storage.check()
     database = Database(settings.database)
     nothing: dict[str, object] = {"workflow": {}, "options": {}}

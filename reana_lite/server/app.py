@@ -42,9 +42,9 @@ def create_app(settings: Settings, *, database: Database | None = None, storage:
 
 def open_storage(settings: Settings) -> Storage:
     """The storage that the settings name; raises Unavailable."""
-    from reana_lite.storage.local import LocalStorage
+    from reana_lite import storage as places
 
-    storage = LocalStorage(settings.storage)
+    storage = places.open_storage(settings)
     storage.check()
     return storage
 

@@ -104,7 +104,7 @@ def backend_of(settings: Settings, storage: Storage) -> Backend:
     from reana_lite.backends.choice import choose
 
     name = "local" if settings.backend == "auto" else settings.backend
-    return choose(name, {"workflow": {}}, settings=settings, storage=storage)  # type: ignore[arg-type]
+    return choose(name, {"workflow": {}}, settings=settings, storage=storage)
 
 
 def drive(

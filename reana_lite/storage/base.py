@@ -8,7 +8,7 @@ One conformance suite (tests/contract/test_storage.py) holds for all who impleme
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol
 
 from reana_lite.artifact import Manifest
@@ -17,6 +17,11 @@ from reana_lite.job import Input
 
 class Storage(Protocol):
     """Where bytes lie."""
+
+    @property
+    def root(self) -> str | PurePath:
+        """Where places appear to jobs: <root>/jobs/<key>/<attempt>/files and <root>/trees/<key>/files."""
+        ...
 
     def check(self) -> None:
         """Raises Unavailable, with the reason, unless it can be written to."""

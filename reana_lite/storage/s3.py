@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TypeVar
 
 import urllib3
@@ -96,7 +96,7 @@ class S3Storage:
     """See the module and storage.base.Storage."""
 
     def __init__(self, settings: S3Settings, *, patience_s: float = 60.0, threads: int = 8) -> None:
-        self.root = STORE_ROOT
+        self.root: str | PurePath = STORE_ROOT
         self.bucket = settings.bucket
         self.prefix = settings.prefix
         self._where = f"{settings.endpoint}/{settings.bucket}"
