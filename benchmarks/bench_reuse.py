@@ -3,8 +3,8 @@
     python benchmarks/bench_reuse.py [--json FILE]
 
 The ideal is what differs and nothing else. Runs are of the minimal analysis that `recast catalogue create` makes (two blocks
-of events, a selection, a limit), with many events, so that steps take longer than starting a process; each case is also timed
-from nothing (in an empty installation), which gives the ratio.
+of events, a selection, a limit) with few events: steps are short, so jobs are what to look at, and times are mostly those of
+starting. Each case is also timed from nothing (in an empty installation, its environment is built too), which gives the ratio.
 """
 
 # ruff: noqa: T201 - a program for the terminal
