@@ -4,7 +4,7 @@
 
 The ideal is what differs and nothing else. Runs are of the minimal analysis that `recast catalogue create` makes (two blocks
 of events, a selection, a limit) with few events: steps are short, so jobs are what to look at, and times are mostly those of
-starting. Each case is also timed from nothing (in an empty installation, its environment is built too), which gives the ratio.
+starting. Each case is also timed from nothing (in an empty installation, with its environment), which gives the ratio.
 """
 
 # ruff: noqa: T201 - a program for the terminal
