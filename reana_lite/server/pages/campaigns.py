@@ -40,7 +40,7 @@ def campaign(name: str) -> Any:
     """One campaign."""
     site = here()
     record = site.campaign(name)
-    return render_template("campaign.html", **_shown(record), may_change=site.may_change(record))
+    return render_template("campaign.html", **_shown(record))
 
 
 def live(name: str) -> str:
@@ -93,6 +93,7 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
     failed = [row for row in rows if row.point.state in ("failed", "refused")]
     kinds = Counter(mark.kind for mark in picture.marks) if picture is not None else Counter()
     return {
+        "may_change": site.may_change(record),
         "campaign": record, "progress": progress, "rows": chosen[page * PAGE : (page + 1) * PAGE], "page": page,
         "pages": -(-len(chosen) // PAGE), "page_size": PAGE, "state": state, "axes": axes, "x": x, "y": y, "picture": picture,
         "plane": mass_plane, "failed": failed[:20], "failures": len(failed), "analyses": analyses, "targets": targets,

@@ -108,6 +108,7 @@ def compare() -> str:
     offered = [one for one, _ in site.campaigns(limit=40)]
     return render_template(
         "compare.html", one=one, tables=made, picture=picture, runs=runs, campaigns=offered, figures=FIGURES,
+        limits=limits(one.outcomes, one.x, one.y),
         axis_title=plane.axis_title, compared=sum(o.status is Status.OK for o in one.outcomes),
         kinds_there=[k for k in plane.KINDS if picture and any(m.kind == k for m in picture.marks)],
     )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 
 from reana_lite.database import NodeRecord
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, CELL = 190, 62, 46, 22, 16
+WIDTH, HEIGHT, GAP_X, GAP_Y, CELL = 146, 62, 34, 20, 16
 PAGE = 200
 """Cells of an unfolded stage that are drawn at once."""
 
@@ -62,7 +62,7 @@ class Box:
     def text(self) -> str:
         """The counts in words."""
         if not self.total:
-            return "not laid out yet"
+            return "not there yet"
         if self.total == 1:
             return next(iter(self.counts))
         return ", ".join(f"{count} {state}" for state, count in self.counts.items())

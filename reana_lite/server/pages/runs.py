@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, redirect, render_template, request, url_for
 
 from reana_lite.advice import advice
 from reana_lite.analysis import Analysis
@@ -95,7 +95,7 @@ def run(name: str) -> Any:
     record = site.run(name)
     if name != record.id:
         return redirect(url_for("pages.run", name=record.id))
-    return render_template("run.html", **_shown(record), may_change=site.may_change(record))
+    return render_template("run.html", **_shown(record))
 
 
 def live(name: str) -> str:
@@ -117,6 +117,7 @@ def _shown(record: RunRecord) -> dict[str, Any]:
     chosen = next((one for one in nodes if one.node == node), None)
     unfolded = [one for one in nodes if graph.stage_of(one.node) == unfold] if unfold else []
     return {
+        "may_change": here().may_change(record),
         "run": record, "drawing": drawing, "unfold": unfold, "page": page, "result": found, "over": bool(over),
         "unfolded": len(unfolded), "page_size": graph.PAGE, "failures": _failures(database, record, nodes),
         "declared": database.get_result(record.id, "declared") if over == "finished" else None,
@@ -250,7 +251,10 @@ def yields(name: str, form: str) -> Response:
             made = Path(folder) / kept.name
             plot_yields(found, made)
             made.replace(kept)
-    answer = send_file(kept, download_name=kept.name, as_attachment=form == "pdf")
+    kinds = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
+    answer = Response(kept.read_bytes(), mimetype=kinds[form])
+    how = "attachment" if form == "pdf" else "inline"
+    answer.headers["Content-Disposition"] = f"{how}; filename={kept.name}"
     answer.headers["Cache-Control"] = "private, max-age=86400"
     answer.headers["Content-Security-Policy"] = headers.ARTIFACT
     return answer

@@ -76,6 +76,11 @@ def femtobarn(value_pb: Any, error_pb: float | None = None) -> str:
     return f"{with_error(value_pb * size, None if error_pb is None else error_pb * size)} {unit}"
 
 
+def mass(value: float | None) -> str:
+    """A mass to the unit; "–" for none."""
+    return "–" if value is None else f"{value:.0f}"
+
+
 def duration(seconds: float | None) -> str:
     """0.4 s, 45 s, 12 min 5 s, 3 h 20 min."""
     if seconds is None or seconds < 0:
@@ -133,7 +138,7 @@ def value(found: Any) -> str:
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "number": number, "with_error": with_error, "femtobarn": femtobarn, "duration": duration, "size": size,
+    "number": number, "with_error": with_error, "femtobarn": femtobarn, "mass": mass, "duration": duration, "size": size,
     "moment": moment, "iso": iso, "word": word, "sign": sign, "value": value, "plain": plain,
 }  # fmt: skip
 """What templates may use."""
