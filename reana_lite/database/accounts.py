@@ -146,11 +146,12 @@ def add_user(database: Database, user: User) -> User:
     if user.email and not _EMAIL.fullmatch(user.email):
         raise InvalidInput(f"{user.email!r} is no e-mail address", field="email", value=user.email)
     row = _user_row(replace(user, created_at=database._clock()))
-    try:
-        with database.transaction() as transaction, transaction.connection.begin_nested():
-            transaction.connection.execute(_users.insert(), row)
-    except IntegrityError as error:
-        raise Conflict(f"there is a user {user.name} already", user=user.name) from error
+    with database.transaction() as transaction:
+        try:
+            with transaction.connection.begin_nested():
+                transaction.connection.execute(_users.insert(), row)
+        except IntegrityError as error:
+            raise Conflict(f"there is a user {user.name} already", user=user.name) from error
     return get_user(database, user.name)
 
 
@@ -362,11 +363,13 @@ def note(database: Database, who: str, what: str, object_: str = "", *, address:
         transaction.connection.execute(_audit.insert(), row)
 
 
-def audit_log(database: Database, *, before: int = 0, limit: int = 100) -> list[dict[str, Any]]:
-    """The audit log, the newest first; the page before that number."""
+def audit_log(database: Database, *, before: int = 0, before_at: float = 0, limit: int = 100) -> list[dict[str, Any]]:
+    """The audit log, the newest first; the page before that number, or that moment."""
     statement = select(_audit).order_by(_audit.c.number.desc()).limit(limit)
     if before:
         statement = statement.where(_audit.c.number < before)
+    if before_at:
+        statement = statement.where(_audit.c.at < before_at)
     with database._reading() as connection:
         return [dict(row._mapping) for row in connection.execute(statement)]
 

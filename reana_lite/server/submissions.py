@@ -18,7 +18,7 @@ from flask import request
 
 from reana_lite import intake
 from reana_lite.database import RunRecord, accounts, campaigns
-from reana_lite.database.accounts import Usage
+from reana_lite.database.accounts import Role, Usage
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
 from reana_lite.event import RunState
@@ -278,6 +278,44 @@ def stop_campaign(record: CampaignRecord, *, who: Caller) -> int:
     count = campaigns.stop(here().database, record.id, by=who.name)
     note(who, "stop campaign", record.id)
     return count
+
+
+def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 90) -> tuple[str, accounts.TokenRecord]:
+    """(the secret, shown this once, its record); never of more rights than who asks has. `days` 0: until it is revoked."""
+    wanted = auth.checked_role(role) if role else who.role
+    if wanted.rank > who.role.rank:
+        raise NotAllowed(f"a token of {who.name} can be {who.role} at most, not {wanted}", role=str(wanted))
+    if len(name) > 200 or not name.isprintable():
+        raise InvalidInput("the name of a token has at most 200 printable characters", field="name", value=name[:200])
+    if not 0 <= days <= 3650:
+        raise InvalidInput("a token is valid for 1 to 3650 days, or 0 for as long as it is not revoked", field="days")
+    made = accounts.add_token(here().database, who.name, name=name.strip(), role=wanted, valid_s=days * 86400)
+    note(who, "create token", made[1].id)
+    return made
+
+
+def change_user(who: Caller, name: str, **changes: Any) -> accounts.User:
+    """Change an account: role, disabled, email, full_name, password (a hash), disk_bytes, running_jobs, cpu_s.
+
+    Raises Conflict if no administrator were left.
+    """
+    database = here().database
+    user = accounts.get_user(database, name)
+    limits = {field: changes.pop(field) for field in ("disk_bytes", "running_jobs", "cpu_s") if field in changes}
+    changed = replace(user, quota=replace(user.quota, **limits), **changes)
+    if user.role is Role.ADMIN and (changed.role is not Role.ADMIN or changed.disabled):
+        keep_an_administrator(user)
+    accounts.change_user(database, changed)
+    if "password" in changes:
+        accounts.revoke_all(database, name)
+    return changed
+
+
+def keep_an_administrator(besides: accounts.User) -> None:
+    """Raises Conflict if there is no other administrator than this one."""
+    users = accounts.list_users(here().database)
+    if not any(one.role is Role.ADMIN and not one.disabled and one.name != besides.name for one in users):
+        raise Conflict(f"{besides.name} is the last administrator", user=besides.name)
 
 
 def check_quota(installation: Installation, who: Caller) -> None:

@@ -200,6 +200,7 @@ def make_world(home: Path, *, users: bool = True, **settings: Any) -> World:
     storage.check()
     database = Database(chosen.database)
     world = World(chosen, database, storage, create_app(chosen, database=database, storage=storage))
+    world.app.config["RECAST_CHECK_ANSWERS"] = True
     people = {"alice": Role.USER, "bob": Role.USER, "root": Role.ADMIN, "eve": Role.READ_ONLY}
     secret = hashed(PASSWORD) if users else ""
     for name, role in people.items() if users else ():

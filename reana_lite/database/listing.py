@@ -1,0 +1,132 @@
+"""Pages of records as the server lists them: the newest first, from a place on, without what their owners have deleted.
+
+Called by the server alone; the command line uses Database.list_runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+
+from reana_lite.database import tables
+from reana_lite.database.campaigns import CampaignRecord, _campaign_of
+from reana_lite.database.database import Database
+from reana_lite.database.records import RunRecord, run_of
+from reana_lite.errors import InvalidInput
+from reana_lite.event import RunState
+
+_runs, _uses, _campaigns, _shares = tables.runs, tables.workspace_runs, tables.campaigns, tables.shares
+_RUN = [column for column in _runs.c if column.name in RunRecord.__dataclass_fields__]
+
+Place = tuple[float, str]
+"""Where a page ends: (created_at, id) of its last row."""
+
+
+def runs(
+    database: Database,
+    *,
+    owner: str | None,
+    states: Sequence[str] = (),
+    analysis: str | None = None,
+    campaign: str | None = None,
+    name: str | None = None,
+    theory: str | None = None,
+    shared_with: str | None = None,
+    after: Place | None = None,
+    limit: int = 100,
+) -> list[RunRecord]:
+    """Runs of an owner (None: of all), or those that are shared with somebody; after a place."""
+    gone = select(_uses.c.run).where(_uses.c.run == _runs.c.id, _uses.c.deleted_at > 0)
+    statement = select(*_RUN).where(~gone.exists())
+    for state in states:
+        if state not in set(RunState):
+            known = ", ".join(RunState)
+            raise InvalidInput(f"{state!r} is not a state of a run; known: {known}", field="state", value=state)
+    if states:
+        statement = statement.where(_runs.c.state.in_(list(states)))
+    if shared_with is not None:
+        mine = select(_shares.c.object).where(_shares.c.user == shared_with, _shares.c.kind == "run")
+        theirs = select(_shares.c.object).where(_shares.c.user == shared_with, _shares.c.kind == "campaign")
+        statement = statement.where(or_(_runs.c.id.in_(mine), _runs.c.campaign.in_(theirs)))
+    columns = ((_runs.c.owner, owner), (_runs.c.analysis, analysis), (_runs.c.campaign, campaign),
+               (_runs.c.name, name), (_runs.c.theory, theory))  # fmt: skip
+    for column, value in columns:
+        if value is not None:
+            statement = statement.where(column == value)
+    statement = _page(statement, _runs, after, limit)
+    with database._reading() as connection:
+        return [run_of(row) for row in connection.execute(statement)]
+
+
+def campaign_page(
+    database: Database,
+    *,
+    owner: str | None,
+    shared_with: str | None = None,
+    after: Place | None = None,
+    limit: int = 100,
+) -> list[CampaignRecord]:
+    """Campaigns, as `runs`."""
+    statement = select(_campaigns)
+    if owner is not None:
+        statement = statement.where(_campaigns.c.owner == owner)
+    if shared_with is not None:
+        theirs = select(_shares.c.object).where(_shares.c.user == shared_with, _shares.c.kind == "campaign")
+        statement = statement.where(_campaigns.c.id.in_(theirs))
+    statement = _page(statement, _campaigns, after, limit)
+    with database._reading() as connection:
+        return [_campaign_of(row) for row in connection.execute(statement)]
+
+
+def standings(database: Database, ids: Collection[str]) -> dict[str, RunRecord]:
+    """The rows of these runs by id: one query for all who follow some of them."""
+    found: dict[str, RunRecord] = {}
+    wanted = sorted(ids)
+    with database._reading() as connection:
+        for first in range(0, len(wanted), 500):
+            rows = connection.execute(select(*_RUN).where(_runs.c.id.in_(wanted[first : first + 500])))
+            found.update((row.id, run_of(row)) for row in rows)
+    return found
+
+
+def stirring(database: Database, since: float, *, limit: int = 2000) -> list[RunRecord]:
+    """Runs that are running, or were created or over since a moment (UTC seconds)."""
+    lately = or_(_runs.c.state == "running", _runs.c.created_at >= since, _runs.c.ended_at >= since)
+    statement = select(*_RUN).where(lately).order_by(_runs.c.created_at.desc()).limit(limit)
+    with database._reading() as connection:
+        return [run_of(row) for row in connection.execute(statement)]
+
+
+def workers(database: Database) -> list[dict[str, Any]]:
+    """Workers whose lease has not run out: name, host, runs that they hold, when they started, what they are doing."""
+    table = tables.workers
+    held = (
+        select(func.count()).where(_runs.c.worker == table.c.id, _runs.c.state == "running").scalar_subquery()
+    ).label("runs")
+    statement = select(table, held).where(table.c.lease_until > database._clock()).order_by(table.c.id)
+    with database._reading() as connection:
+        rows = connection.execute(statement).all()
+    found = []
+    for row in rows:
+        doing = json.loads(row.doing) if row.doing else {}
+        doing = doing if isinstance(doing, dict) else {}
+        found.append({
+            "name": row.id, "host": row.host, "runs": row.runs, "started_at": row.started_at,
+            "seen_at": row.lease_until - LEASE_S, "backend": str(doing.get("backend", "")), "doing": doing,
+        })  # fmt: skip
+    return found
+
+
+LEASE_S = 20.0
+"""How far ahead a worker's lease reaches when it gives a sign of life (seconds; worker.LEASE_S)."""
+
+
+def _page(statement: Any, table: Any, after: Place | None, limit: int) -> Any:
+    if after is not None:
+        at, id_ = after
+        later = or_(table.c.created_at < at, and_(table.c.created_at == at, table.c.id < id_))
+        statement = statement.where(later)
+    return statement.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
