@@ -62,7 +62,6 @@ start_scheduler() {
 start_containerd() { spawn containerd containerd --config "$STATE/containerd.toml"; }
 ready_containerd() { wait_for 30 containerd ctr version; }
 start_kubelet() {
-  # Tens of seconds for a new session's cgroups are not needed: the kubelet runs in ours.
   spawn kubelet kubelet --config="$STATE/kubelet.yaml" --kubeconfig="$STATE/kubelet.conf" --root-dir="$STATE/kubelet" \
     --hostname-override="$NODE" --node-ip="$NODE_IP" --tls-cert-file="$STATE/certs/kubelet.crt" \
     --tls-private-key-file="$STATE/certs/kubelet.key" --v=1
@@ -76,7 +75,6 @@ start_kube-router() {
     --run-service-proxy=false --run-firewall=true --service-cluster-ip-range="$SERVICE_CIDR" --health-port=0 --metrics-port=0
 }
 start_minio() {
-  # shellcheck source=/dev/null
   MINIO_ROOT_USER=$(option s3-access-key "") MINIO_ROOT_PASSWORD=$(option s3-secret-key "") MINIO_UPDATE=off MINIO_BROWSER=off \
     spawn minio minio server --quiet --address "$NODE_IP:$S3_PORT" "$STATE/minio"
 }
@@ -100,12 +98,14 @@ start() {
 }
 # stop NAME [SIGNAL]: ends it and waits until it is gone (KILL after 20 s)
 stop() {
-  local pid signal=${2:-TERM} end=$((SECONDS + 20))
+  local pid children="" signal=${2:-TERM} end=$((SECONDS + 20))
   [ "$1" = postgres ] && [ "$signal" = TERM ] && signal=INT  # fast: clients are cut off, not waited for
   is_running "$1" || { rm -f "$STATE/run/$1.pid"; return 0; }
   pid=$(pid_of "$1")
-  kill "-$signal" "$pid" 2>/dev/null || true
-  [ "$1$signal" = postgresKILL ] && { pkill -KILL -P "$pid" 2>/dev/null || true; }
+  # a killed postmaster leaves its backends, and they keep the data folder busy
+  [ "$1$signal" != postgresKILL ] || children=$(pgrep -P "$pid" || true)
+  # shellcheck disable=SC2086
+  kill "-$signal" "$pid" $children 2>/dev/null || true
   while is_running "$1"; do
     [ $SECONDS -lt $end ] || kill -KILL "$pid" 2>/dev/null || true
     sleep 0.05
