@@ -19,12 +19,12 @@ from reana_lite.errors import InvalidInput
 
 T = TypeVar("T")
 
-BACKENDS = ("auto", "local", "container")
+BACKENDS = ("auto", "local", "container", "kubernetes")
 CONTAINER_ENGINES = ("auto", "podman", "docker", "apptainer")
 DATABASES = ("sqlite", "postgresql")
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
-RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container"}
+RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container", "kubernetes": "kubernetes"}
 """What RECAST_DEFAULT_RUN_BACKEND of recast-atlas means here; its other backends have no counterpart yet."""
 
 VARIABLES = (
@@ -32,7 +32,8 @@ VARIABLES = (
     "RECAST_S3_REGION", "RECAST_S3_ACCESS_KEY", "RECAST_S3_SECRET_KEY", "RECAST_USER", "RECAST_CATALOGUE",
     "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
-    "RECAST_CONTAINER_NETWORK", "RECAST_SCAN_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
+    "RECAST_CONTAINER_NETWORK", "RECAST_KUBERNETES_OPTIONS", "RECAST_KUBERNETES_NAMESPACE", "RECAST_KUBERNETES_IMAGE",
+    "RECAST_SCAN_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
     "RECAST_UPLOAD_LIMIT", "RECAST_ALLOW_UPLOADED_PROCESSES", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
     "PACKTIVITY_CVMFS_LOCATION", "PACKTIVITY_CVMFS_PROPAGATION", "PACKTIVITY_AUTH_LOCATION", "PACKTIVITY_AUTH_TARGETDIR",
 )  # fmt: skip
@@ -104,8 +105,8 @@ class Settings:
     """RECAST_DATA_MIRROR: a folder that has files an analysis would download, for machines without network."""
 
     backend: str = "auto"
-    """RECAST_BACKEND (auto, local, container), else RECAST_DEFAULT_RUN_BACKEND: where steps run. `auto`: as processes where
-    every image has a stand-in, else in containers."""
+    """RECAST_BACKEND (auto, local, container, kubernetes), else RECAST_DEFAULT_RUN_BACKEND: where steps run. `auto`: on
+    Kubernetes if the storage is a bucket, else as processes where every image has a stand-in, else in containers."""
 
     cores: float | None = None
     """RECAST_CORES (cores; default: all this process may use): leaves the rest of a shared machine alone."""
@@ -123,6 +124,17 @@ class Settings:
     container_network: str = "none"
     """RECAST_CONTAINER_NETWORK (none, host, or a network's name): steps that need the network are not reproducible, so it
     is off unless asked for."""
+
+    kubernetes_options: Path | None = None
+    """RECAST_KUBERNETES_OPTIONS: a YAML file with the options of the cluster (backends/kubernetes/options.py documents them):
+    resources, placement, images, rates."""
+
+    kubernetes_namespace: str = ""
+    """RECAST_KUBERNETES_NAMESPACE: where Jobs are created, in place of what that file says (default: the namespace of the
+    kubeconfig's context)."""
+
+    kubernetes_image: str = ""
+    """RECAST_KUBERNETES_IMAGE: the image of this program for the pods, in place of what that file says."""
 
     cvmfs: Path = Path("/cvmfs")
     """PACKTIVITY_CVMFS_LOCATION, as Yadage has it: where CVMFS lies on this machine, for containers that ask for it."""
@@ -193,6 +205,9 @@ class _Reader:
             container_engine=self.read("RECAST_CONTAINER_ENGINE", _one_of(*CONTAINER_ENGINES), "auto"),
             container_flags=self.read("RECAST_CONTAINER_FLAGS", _words, ()),
             container_network=self.read("RECAST_CONTAINER_NETWORK", _network, "none"),
+            kubernetes_options=self.read("RECAST_KUBERNETES_OPTIONS", _folder, None),
+            kubernetes_namespace=self.read("RECAST_KUBERNETES_NAMESPACE", _dns_label, ""),
+            kubernetes_image=self.read("RECAST_KUBERNETES_IMAGE", str, ""),
             cvmfs=self.read("PACKTIVITY_CVMFS_LOCATION", _folder, Path("/cvmfs")),
             cvmfs_propagation=self.read("PACKTIVITY_CVMFS_PROPAGATION", _one_of(*PROPAGATIONS), ""),
             credentials=self.read("PACKTIVITY_AUTH_LOCATION", _folder, Path("/home/recast/recast_auth")),
@@ -348,6 +363,12 @@ def _user(text: str) -> str:
 def _network(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]*", text):
         raise ValueError("none, host or the name of a network")
+    return text
+
+
+def _dns_label(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise ValueError("a name of lower-case letters, digits and dashes")
     return text
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reana_lite.backends.base import Backend
+from reana_lite.backends.base import Backend, Say
 from reana_lite.backends.site import Site
 from reana_lite.config import Settings
 from reana_lite.errors import Unavailable
@@ -31,7 +31,7 @@ def survey(settings: Settings) -> list[Survey]:
     """Every backend of this program, and whether it can be used here."""
     storage = open_storage(settings)
     rows = []
-    for name in ("local", "container"):
+    for name in ("local", "container", "kubernetes"):
         try:
             backend = _make(name, settings=settings, storage=storage, cores=None)
         except Unavailable as error:
@@ -43,9 +43,15 @@ def survey(settings: Settings) -> list[Survey]:
 
 
 def choose(
-    name: str, started: Mapping[str, Any], *, settings: Settings, storage: Storage, cores: float | None = None
-) -> Backend:
-    """The backend for a run with that first event (RunStarted as JSON); raises Unavailable if none can be used."""
+    name: str, started: Mapping[str, Any], *, settings: Settings, storage: Storage, cores: float | None = None,
+    say: Say | None = None,
+) -> Backend:  # fmt: skip
+    """The backend for a run with that first event (RunStarted as JSON); raises Unavailable if none can be used.
+
+    `say` takes lines for the user: why something waits.
+    """
+    if name == "auto" and not isinstance(storage, LocalStorage):
+        name = "kubernetes"  # a bucket is of no use to processes and containers of this machine
     if name == "auto":
         stand_ins: Collection[str] = started.get("options", {}).get("stand_ins", {})
         lacking = sorted(set(_images(started["workflow"])) - set(stand_ins))
@@ -60,7 +66,7 @@ def choose(
                     f"no stand-in is declared for it: install podman or docker, or give --stand-in {lacking[0]}=LOCKFILE"
                 )
             return backend
-    backend = _make(name, settings=settings, storage=storage, cores=cores)
+    backend = _make(name, settings=settings, storage=storage, cores=cores, say=say)
     reason = backend.unusable()
     if reason:
         backend.close()
@@ -68,7 +74,9 @@ def choose(
     return backend
 
 
-def _make(name: str, *, settings: Settings, storage: Storage, cores: float | None) -> Backend:
+def _make(name: str, *, settings: Settings, storage: Storage, cores: float | None, say: Say | None = None) -> Backend:
+    if name == "kubernetes":
+        return _on_cluster(settings, storage, say)
     if not isinstance(storage, LocalStorage):
         raise Unavailable(
             f"backend {name!r} cannot be used here: its steps write into a folder, but RECAST_STORAGE names a "
@@ -95,6 +103,26 @@ def _make(name: str, *, settings: Settings, storage: Storage, cores: float | Non
             credentials_target=settings.credentials_target,
         ),
     )
+
+
+def _on_cluster(settings: Settings, storage: Storage, say: Say | None) -> Backend:
+    import logging
+
+    from reana_lite.backends.kubernetes import options
+    from reana_lite.backends.kubernetes.backend import KubernetesBackend
+    from reana_lite.backends.kubernetes.ticket import ObjectStorage
+
+    if not isinstance(storage, ObjectStorage):
+        raise Unavailable(
+            "backend 'kubernetes' cannot be used here: pods on any node must reach the storage, but RECAST_STORAGE names "
+            "a folder of this machine; name a bucket (s3://bucket/prefix)"
+        )
+    chosen = options.read(settings.kubernetes_options)
+    if settings.kubernetes_namespace:
+        chosen = chosen.with_values(namespace=settings.kubernetes_namespace)
+    if settings.kubernetes_image:
+        chosen = chosen.with_values(stager_image=settings.kubernetes_image)
+    return KubernetesBackend(storage, options=chosen, say=say or logging.getLogger(__name__).info)
 
 
 def _images(document: Any) -> Iterator[str]:

@@ -98,7 +98,7 @@ def _findings(prepared: Prepared) -> list[tuple[str, str]]:
 @click.command()
 @click.argument("target")
 @click.argument("names", nargs=-1)
-@click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs run (default: auto).")
+@click.option("--backend", type=click.Choice(["auto", "local", "container", "kubernetes"]), help="Where jobs run.")
 @click.option("--no-cache", is_flag=True, help="Use no kept outputs of other runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown, for the analysis's README.")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stand-in", "stand_ins", multiple=True, metavar="IMAGE=LOCKFILE", help="Requirements in place of an image."
 )
-@click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs would run.")
+@click.option("--backend", type=click.Choice(["auto", "local", "container", "kubernetes"]), help="Where jobs would run.")
 @click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def plan(targets: str, files: tuple[str, ...], **options: Any) -> None:

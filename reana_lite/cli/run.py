@@ -28,7 +28,7 @@ EXIT_FAILED = 1
 )
 @click.option("--name", "--tag", default="", help="Name of the run (default: that of the target).")
 @click.option("--example", default="", help="Use this example of the analysis as theory and parameters.")
-@click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs run (default: auto).")
+@click.option("--backend", type=click.Choice(["auto", "local", "container", "kubernetes"]), help="Where jobs run.")
 @click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine).")
 @click.option("--no-cache", is_flag=True, help="Use no kept outputs of other runs.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run, or try a failed one again.")
@@ -171,7 +171,7 @@ def execute(installation: Installation, run_id: str, options: dict[str, Any]) ->
 
         started = database.read_events(run_id)[0][2]
         name = options["backend"] or settings.backend
-        backend = choose(name, started, settings=settings, storage=storage, cores=options["cores"])
+        backend = choose(name, started, settings=settings, storage=storage, cores=options["cores"], say=progress.say)
         worker = Worker(database, storage, backend=backend, say=progress.say, watch=watch, host=True)
         try:
             if database.driver_of(run_id):

@@ -37,7 +37,7 @@ def points_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def drive_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say where and how runs are driven."""
     for option in reversed((
-        click.option("--backend", type=click.Choice(["auto", "local", "container"]), help="Where jobs run (default: auto)."),
+        click.option("--backend", type=click.Choice(["auto", "local", "container", "kubernetes"]), help="Where jobs run."),
         click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
         click.option("-q", "--quiet", is_flag=True, help="No progress."),

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import on_cluster
 import pytest
 
 from reana_lite.artifact import digest_bytes
@@ -62,7 +64,9 @@ def pretend(task: Task) -> tuple[JobOutcome, Mapping[str, bytes]] | None:
     return FINISHED, written.get(task.job.line, {"d/out": b"hello"})
 
 
-def make(kind: str, storage: LocalStorage) -> Backend:
+def make(kind: str, storage: Any) -> Backend:
+    if kind == "kubernetes":
+        return on_cluster.backend(storage)
     if kind == "memory":
         return MemoryBackend(storage, script=pretend, limit=20)
     if kind == "container":
@@ -72,13 +76,22 @@ def make(kind: str, storage: LocalStorage) -> Backend:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
-    return LocalStorage(tmp_path / "storage")
+def storage(kind: str, tmp_path: Path) -> Any:
+    return on_cluster.storage() if kind == "kubernetes" else LocalStorage(tmp_path / "storage")
 
 
-@pytest.fixture(params=["memory", "local", pytest.param("container", marks=pytest.mark.container)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "local",
+        pytest.param("container", marks=pytest.mark.container),
+        pytest.param("kubernetes", marks=pytest.mark.slow),
+    ]
+)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     kind = str(request.param)
+    if kind == "kubernetes" and on_cluster.reason():
+        pytest.skip(on_cluster.reason())
     if kind == "container":
         monkeypatch.setitem(SETTING, "environment", Environment(EnvironmentKind.CONTAINER, IMAGE))
     return kind

@@ -98,7 +98,7 @@ def test_an_empty_variable_is_as_if_it_were_not_there() -> None:
         ("RECAST_DATABASE", "mysql://host/db", "postgresql"),
         ("RECAST_DATABASE", "sqlite://", "URL of a file"),
         ("RECAST_DATABASE", "sqlite:///", "URL of a file"),
-        ("RECAST_STORAGE", "s3://bucket", "folder of this machine"),
+        ("RECAST_STORAGE", "ftp://bucket", "folder of this machine"),
         ("RECAST_HOME", "~nobody-of-that-name/x", "names a user"),
         ("RECAST_USER", "a\nb", "printable"),
         ("RECAST_BACKEND", "docker", "one of auto, local, container"),
@@ -134,7 +134,7 @@ def test_bad_values_are_told_together() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [("local", "local"), ("docker", "container"), ("kubernetes", "auto")])
+@pytest.mark.parametrize(("theirs", "ours"), [("local", "local"), ("docker", "container"), ("kubernetes", "kubernetes"), ("reana", "auto")])
 def test_the_backend_of_recast_atlas_is_honoured_where_it_maps(theirs: str, ours: str) -> None:
     settings = read(RECAST_DEFAULT_RUN_BACKEND=theirs)
     assert settings.backend == ours

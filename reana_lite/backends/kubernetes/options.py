@@ -60,7 +60,7 @@ class Options:
     """Group of steps."""
 
     cpus: float = 1.0
-    """Cores for a step that asks for less than one or none; requested, and its limit."""
+    """Cores of a step that asks for one, or says nothing; requested, and its limit."""
 
     memory_bytes: int = 2 * 1024**3
     """Memory of a step that asks for none; requested, and its limit."""

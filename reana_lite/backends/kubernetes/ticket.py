@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reana_lite.artifact import Manifest
 from reana_lite.backends.base import Task
@@ -33,6 +33,7 @@ class Granted(Protocol):
         ...
 
 
+@runtime_checkable
 class ObjectStorage(Protocol):
     """What this backend needs of storage beyond Storage: signed requests, and small documents beside the files."""
 

@@ -43,7 +43,7 @@ def wants_of(job: JobSpec, options: Options) -> Wants:
         check_allowed(image, options.images, by_digest=options.images_by_digest)
     wants = Wants(
         image,
-        cpus=max(asked.cpus, options.cpus) if asked.cpus == 1.0 else asked.cpus,
+        cpus=options.cpus if asked.cpus == 1.0 else asked.cpus,  # one core is what is meant by saying nothing
         memory_bytes=asked.memory_bytes or options.memory_bytes,
         disk_bytes=options.disk_bytes,
         timeout_s=asked.timeout_s or options.timeout_s,
