@@ -92,7 +92,7 @@ class Settings:
     s3://bucket/prefix they lie in a bucket (`s3`)."""
 
     s3: S3Settings | None = None
-    """The bucket that RECAST_STORAGE names, if it does: pods on any node reach it."""
+    """RECAST_STORAGE, if it names a bucket: pods on any node reach it."""
 
     user: str
     """RECAST_USER (default: the login name): whose runs these are; numbers of names are counted per user."""

@@ -95,7 +95,7 @@ def test_there_is_no_latest_run_yet(call) -> None:
         ("RECAST_MEMORY", "-1G", ["RECAST_MEMORY"]),
         ("RECAST_BACKEND", "slurm", ["local"]),
         ("RECAST_DATABASE", "mysql://x/y", ["sqlite"]),
-        ("RECAST_STORAGE", "s3://bucket", ["RECAST_STORAGE", "folder"]),
+        ("RECAST_STORAGE", "s3://bucket", ["RECAST_STORAGE", "RECAST_S3_ACCESS_KEY"]),
         ("RECAST_USER", "a\x1b[31mb", ["RECAST_USER"]),
     ],
 )
