@@ -60,7 +60,7 @@ def test_a_theory_by_form_to_its_verdict_and_plot(visit: Any, tmp_path: Path) ->
         "() => { const i = document.querySelector('figure img'); return i.complete && i.naturalWidth > 100 }"
     )
     assert "tight" in page.inner_text("[aria-label='Yields per region']")
-    page.click("a[aria-label^='generate']")
+    page.click("svg a:has-text('generate')")
     page.click("a[aria-label^='/generate/0']")
     page.wait_for_selector("#node")
 
@@ -188,7 +188,7 @@ def test_every_page_is_accessible_and_fits(visit: Any, places: dict[str, str], s
         width = visitor.page.evaluate("document.documentElement.scrollWidth")
         if width > SIZES[size]["width"]:
             found.append(f"{name}: {width} wide")
-    assert found == []
+    assert found == [], "\n".join(found)
 
 
 def test_the_page_of_signing_in_is_accessible(visit: Any) -> None:
