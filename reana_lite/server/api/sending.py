@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from flask import Response, request
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
 from reana_lite.artifact import Artifact
@@ -50,7 +51,11 @@ def send(source: BinaryIO, name: str, *, size: int, etag: str) -> Response:
     response.headers["Content-Length"] = str(size)
     response.headers["Cache-Control"] = "private, no-cache"
     response.set_etag(re.sub(r"[^A-Za-z0-9_:-]", "", etag))
-    response.make_conditional(request, accept_ranges=True, complete_length=size)
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=size)
+    except HTTPException:  # a range that is not there
+        source.close()
+        raise
     return response
 
 
