@@ -34,7 +34,7 @@ WORKER_END_S = 20.0
 )
 @click.option("--threads", type=click.IntRange(2, 4096), default=64, show_default=True,
               help="Requests, and followers of live pages, that each of them serves at a time.")  # fmt: skip
-@click.option("--no-worker", is_flag=True, help="Drive no runs: workers are started elsewhere.")
+@click.option("--no-worker", is_flag=True, help="Drive no runs, only fill the queue: workers are elsewhere.")
 @click.option("--json-logs", is_flag=True, help="Log in JSON, a line each.")
 def serve(host: str, port: int, workers: int, threads: int, no_worker: bool, json_logs: bool) -> None:
     """Serve the web site and the API, and drive what is submitted.
@@ -64,19 +64,20 @@ def serve(host: str, port: int, workers: int, threads: int, no_worker: bool, jso
             f"without accounts the server listens to this machine only, not at {host}: make one by recast admin users add",
             field="host", value=host,
         )  # fmt: skip
-    worker = None if no_worker else _start_worker(settings)
+    worker = _start_worker(settings, only_enrol=no_worker)
     try:
         _Server(settings, host=host, port=port, workers=workers, threads=threads, worker=worker, several=several).run()
     finally:
-        if worker is not None:
-            worker.terminate()
-            worker.join(WORKER_END_S)
+        worker.terminate()
+        worker.join(WORKER_END_S)
 
 
-def _start_worker(settings: Settings) -> BaseProcess:
+def _start_worker(settings: Settings, *, only_enrol: bool) -> BaseProcess:
     from reana_lite.server import driving
 
-    process = multiprocessing.get_context("spawn").Process(target=driving.main, args=(settings,), name="recast-worker")
+    process = multiprocessing.get_context("spawn").Process(
+        target=driving.main, args=(settings,), kwargs={"only_enrol": only_enrol}, name="recast-worker"
+    )
     process.start()
     return process
 
@@ -100,7 +101,7 @@ class _Server:
         port: int,
         workers: int,
         threads: int,
-        worker: BaseProcess | None,
+        worker: BaseProcess,
         several: bool,
     ) -> None:
         self.settings = settings
@@ -130,7 +131,9 @@ class _Server:
             def load(self) -> Any:
                 from reana_lite.server import create_app
 
-                return create_app(outer.settings)
+                app = create_app(outer.settings)
+                app.config["RECAST_FOLLOWERS"] = max(1, outer.options["threads"] - 8)  # some are left for requests
+                return app
 
         try:
             Application().run()
@@ -149,12 +152,10 @@ class _Server:
             link = _let_in(self.settings, url)
             click.echo(f"recast serves {self.settings.user} at {url}\nopen (works once): {link}", err=True)
             click.echo(f"programs: the token is in {self.settings.home / 'server.json'}", err=True)
-        if self.worker is not None:
-            threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         """Without its worker the server would only seem to be well: it ends, and whoever keeps it alive starts both again."""
-        assert self.worker is not None
         self.worker.join()
         os.kill(os.getpid(), signal.SIGTERM)
 

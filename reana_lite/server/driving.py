@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 RUNS_PER_CORE = 4
 """Runs that are held at a time, for each core: enough that no core waits for the next one to be taken up."""
 
+ENROLLED = 200
+"""Runs that wait in the queue of each campaign where workers are elsewhere."""
+
 LOOK_S = 1.0
 """How often campaigns with points that have no run are looked for (seconds)."""
 
@@ -141,8 +144,22 @@ def drive(
         enrolled.close()
 
 
-def main(settings: Settings) -> None:
-    """The worker as a process: until SIGTERM or SIGINT, then it gives up what it holds in good order."""
+def enrol(settings: Settings, *, database: Database, storage: Storage, until: Callable[[], bool]) -> None:
+    """Only keep the queues of campaigns filled, for workers that are started elsewhere."""
+    enrolled = Campaigns(Installation(settings, database, storage), ahead=ENROLLED)
+    try:
+        while not until():
+            try:
+                enrolled.tick()
+            except Unavailable as error:
+                log.warning("enrolment waits: %s", error.message)
+            time.sleep(0.2)
+    finally:
+        enrolled.close()
+
+
+def main(settings: Settings, *, only_enrol: bool = False) -> None:
+    """The worker as a process: until SIGTERM, then it gives up what it holds in good order."""
     asked_to_end = False
 
     def end(number: int, frame: object) -> None:
@@ -154,4 +171,5 @@ def main(settings: Settings) -> None:
     from reana_lite.server.app import open_storage
 
     storage = open_storage(settings)
-    drive(settings, database=Database(settings.database), storage=storage, until=lambda: asked_to_end)
+    act = enrol if only_enrol else drive
+    act(settings, database=Database(settings.database), storage=storage, until=lambda: asked_to_end)
