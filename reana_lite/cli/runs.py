@@ -12,7 +12,7 @@ import click
 from reana_lite.cli.screen import Installation, open_installation, plain, print_json, print_table
 
 if TYPE_CHECKING:
-    from reana_lite.database import RunRecord
+    from reana_lite.database import JobRecord, RunRecord
 
 STATES = ("created", "queued", "running", "finished", "failed", "stopped")
 
@@ -86,16 +86,31 @@ def status(run: str, as_json: bool) -> None:
     record = installation.database.get_run(run, owner=installation.settings.user)
     nodes = installation.database.nodes_of(record.id)
     if as_json:
-        print_json({**record.to_dict(), "nodes": [node.to_dict() for node in nodes]})
+        details = {job.node: dict(job.details) for job in installation.database.jobs_of(record.id)}
+        rows = [{**node.to_dict(), "details": details.get(node.node, {})} for node in nodes]
+        print_json({**record.to_dict(), "nodes": rows})
         return
     click.echo(f"run {record.id} ({plain(record.full_name)}) {record.state}, {duration(record)}")
     if record.error:
         click.echo(plain(record.error))
-    rows = [
+    table = [
         (node.node, node.state, "reused" if node.reused_from else f"attempt {node.attempt}" if node.attempt else "")
         for node in nodes
     ]
-    print_table(("NODE", "STATE", "HOW"), rows)
+    found = {job.node: job for job in installation.database.jobs_of(record.id)}
+    if not any("phases" in job.details for job in found.values()):
+        print_table(("NODE", "STATE", "HOW"), table)
+        return
+    told = [phases(found[row[0]]) if row[0] in found else ("", "") for row in table]
+    print_table(
+        ("NODE", "STATE", "HOW", "WHERE", "SECONDS"), [(*row, *more) for row, more in zip(table, told, strict=True)]
+    )
+
+
+def phases(job: JobRecord) -> tuple[str, str]:
+    """(where a job ran, the seconds of each of its phases) of a cluster; "" for what is not known."""
+    seconds = job.details.get("phases", {})
+    return str(job.details.get("node", "")), ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
 
 
 @click.command()

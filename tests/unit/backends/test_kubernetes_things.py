@@ -264,7 +264,10 @@ def ended(code: int = 0, reason: str = "", **more: Any) -> Pod:
         (Evidence(ABOUT, None, WELL, None), JobState.FAILED, Cause.LOST, "deleted"),
         (Evidence(ABOUT, ended(), WELL, MANIFEST, intent="stopped"), JobState.STOPPED, None, None),
         (Evidence(ABOUT, ended(143), {"state": "stopped"}, intent="time"), JobState.FAILED, Cause.TIME, None),
-        (Evidence(ABOUT, ended(3), {"state": "failed", "cause": "exit", "message": "exit code 3"}), JobState.FAILED, Cause.EXIT, None),
+        (
+            Evidence(ABOUT, ended(3), {"state": "failed", "cause": "exit", "message": "exit code 3"}),
+            JobState.FAILED, Cause.EXIT, None,
+        ),
         (Evidence(ABOUT, ended(137, "OOMKilled"), {}), JobState.FAILED, Cause.MEMORY, None),
         (
             Evidence(ABOUT, ended(137, reason="", phase="Failed", disruption="PreemptionByScheduler"), {}),
