@@ -21,7 +21,7 @@ from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.event import RunState
 
 _runs, _jobs, _keys, _nodes = tables.runs, tables.jobs, tables.keys, tables.nodes
-_RUN = [column for column in _runs.c if column.name != "stop_taken"]
+RUN_COLUMNS = [column for column in _runs.c if column.name != "stop_taken"]
 _OVER = [state.value for state in TERMINAL_RUN]
 
 PAGE = 1000
@@ -102,7 +102,7 @@ class Database:
 
         if name == "latest":
             return newest()
-        exact = newest(_runs.c.id == name) or newest(_full_name(name)) or newest(_runs.c.name == name)
+        exact = newest(_runs.c.id == name) or newest(full_name(name)) or newest(_runs.c.name == name)
         if exact is not None or not name:
             return exact
         ids = connection.execute(
@@ -117,7 +117,7 @@ class Database:
         return ids[0] if ids else newest(_runs.c.name == names[0]) if names else None
 
     def _run(self, run: str) -> RunRecord:
-        statement = select(*_RUN).where(_runs.c.id == run)
+        statement = select(*RUN_COLUMNS).where(_runs.c.id == run)
         with self._reading() as connection:
             row = connection.execute(statement).first()
             request = connection.execute(
@@ -140,7 +140,7 @@ class Database:
     ) -> list[RunRecord]:
         """Runs, the newest first, without their requests; the page after the run `before`."""
         states = [RunState(state).value if state in set(RunState) else _no_state(state) for state in states]
-        statement = select(*_RUN).order_by(_runs.c.created_at.desc(), _runs.c.id.desc()).limit(limit)
+        statement = select(*RUN_COLUMNS).order_by(_runs.c.created_at.desc(), _runs.c.id.desc()).limit(limit)
         if states:
             statement = statement.where(_runs.c.state.in_(states))
         for column, value in ((_runs.c.analysis, analysis), (_runs.c.owner, owner), (_runs.c.name, name),
@@ -445,7 +445,7 @@ def _job_rows() -> Any:
     )
 
 
-def _full_name(name: str) -> Any:
+def full_name(name: str) -> Any:
     """The condition for `name.number` and `name.number.restart` (a name may itself end like that)."""
     fitting: list[Any] = [false()]
     for dots in (1, 2):

@@ -18,8 +18,8 @@ from sqlalchemy import and_, func, or_, select
 
 from reana_lite.artifact import Artifact, check_path
 from reana_lite.database import tables
-from reana_lite.database.database import Database
-from reana_lite.database.records import encode
+from reana_lite.database.database import RUN_COLUMNS, Database, full_name
+from reana_lite.database.records import RunRecord, encode
 from reana_lite.database.transaction import CHUNK, Transaction
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
@@ -156,6 +156,58 @@ def places(database: Database) -> set[tuple[str, int]]:
     with database._reading() as connection:
         rows = connection.execute(select(_files.c.key, _files.c.attempt).distinct().where(_files.c.key != ""))
         return {(row.key, row.attempt) for row in rows}
+
+
+def find_run(database: Database, owner: str, name: str) -> RunRecord:
+    """The run of an owner with that id, `name.number[.restart]`, or the newest of that name; raises NotFound.
+
+    Unlike Database.get_run nothing is completed: what is named here may be deleted next.
+    """
+    kept = select(_uses.c.run).where(_uses.c.deleted_at > 0)
+    statement = select(_runs.c.id).where(_runs.c.owner == owner)
+    newest = statement.order_by(_runs.c.id.in_(kept), _runs.c.created_at.desc(), _runs.c.id).limit(1)
+    with database._reading() as connection:
+        for condition in (_runs.c.id == name, full_name(name), _runs.c.name == name):
+            found = connection.execute(newest.where(condition)).scalar()
+            if found is not None:
+                return database._run(found)
+    raise NotFound(f"there is no workflow {name!r}", run=name)
+
+
+def list_runs(
+    database: Database,
+    owner: str,
+    *,
+    states: Sequence[str] = (),
+    names: Sequence[str] = (),
+    run: str = "",
+    oldest_first: bool = False,
+    offset: int = 0,
+    limit: int | None = None,
+) -> tuple[list[tuple[RunRecord, bool, int]], int]:
+    """([(run, whether it is deleted, bytes in its workspace)], how many there are without limits), the newest first.
+
+    `states` may hold "deleted"; `names` are parts of names.
+    """
+    gone = func.coalesce(_uses.c.deleted_at, 0) > 0
+    conditions: list[Any] = [_runs.c.owner == owner]
+    if states:
+        wanted = [and_(~gone, _runs.c.state.in_([state for state in states if state != "deleted"]))]
+        conditions.append(or_(*wanted, *([gone] if "deleted" in states else [])))
+    if names:
+        conditions.append(or_(*(_runs.c.name.contains(name, autoescape=True) for name in names)))
+    if run:
+        conditions.append(_runs.c.id == run)
+    joined = _runs.outerjoin(_uses, _uses.c.run == _runs.c.id).outerjoin(_spaces, _spaces.c.id == _uses.c.workspace)
+    order = (_runs.c.created_at, _runs.c.id) if oldest_first else (_runs.c.created_at.desc(), _runs.c.id.desc())
+    columns = [*RUN_COLUMNS, gone.label("gone"), func.coalesce(_spaces.c.size_bytes, 0).label("stored_bytes")]
+    statement = select(*columns).select_from(joined).where(*conditions).order_by(*order).offset(offset).limit(limit)
+    with database._reading() as connection:
+        rows = connection.execute(statement).all()
+        counted = select(func.count()).select_from(joined).where(*conditions)
+        total = len(rows) + offset if limit is None else int(connection.execute(counted).scalar_one())
+    size = len(RUN_COLUMNS)
+    return [(_record(row[:size]), bool(row[size]), int(row[size + 1])) for row in rows], total
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -385,6 +437,11 @@ def _run_of(row: Any) -> WorkspaceRun:
     return WorkspaceRun(
         row.run, row.workspace, row.revision, taken=bool(row.taken), deleted_at=row.deleted_at, **documents
     )
+
+
+def _record(values: Sequence[Any]) -> RunRecord:
+    named = {column.name: value for column, value in zip(RUN_COLUMNS, values, strict=True)}
+    return RunRecord(**{**named, "state": RunState(named["state"])}, request={})
 
 
 def _chunks(values: Sequence[str]) -> list[Sequence[str]]:

@@ -6,15 +6,18 @@ the init folder, for serial all of it is the workspace. Called for files of this
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from reana_lite.analysis import Declared, Document, read_document
 from reana_lite.analysis.description import REMOTE
 from reana_lite.analysis.parameter import near
 from reana_lite.catalogue import Sources, fetcher, local_bytes, toplevel_uri
-from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
+from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
 from reana_lite.job import INIT_ROOT
 from reana_lite.serial import Serial, read_serial
 from reana_lite.target.bare import source_of
@@ -22,8 +25,12 @@ from reana_lite.target.files import Scratch, gathered
 from reana_lite.target.initdata import assigned, host_paths, init_data, init_file, yaml_values
 from reana_lite.target.prepared import Brought, Prepared, TargetKind, TargetOptions
 from reana_lite.target.preserved import stand_ins
+from reana_lite.workflow.document import Fetch
 from reana_lite.workflow.loading import read_workflow
 from reana_lite.workflow.spec import Workflow
+
+HOSTS = ("raw.githubusercontent.com", "gitlab.cern.ch")
+"""Where documents of an uploaded workflow may lie, beside the workspace itself."""
 
 _TOP = ("version", "inputs", "workflow", "outputs", "tests", "workspace")
 _INPUTS = ("files", "directories", "parameters", "options")
@@ -43,13 +50,78 @@ def resolve_reana(path: Path, sources: Sources, options: TargetOptions) -> Prepa
         raise InvalidAnalysis.of(faults)
     value: dict[str, Any] = document.value
     make = _serial if value["workflow"]["type"] == "serial" else _yadage
-    return make(document, path.resolve().parent, sources, options)
+    folder = path.resolve().parent
+    return make(document, folder, fetcher(sources), options, tree=_workspace(document, folder, options))
 
 
-def _yadage(document: Document, folder: Path, sources: Sources, options: TargetOptions) -> Prepared:
+def resolve_uploaded(specification: Any, folder: Path, sources: Sources, *, name: str) -> Prepared:
+    """The run of an uploaded workspace, whose files lie in `folder` (the caller's to lose: documents are taken out of it).
+
+    All of the workspace is the run's, whatever inputs.files says. Nothing else of this machine is read, and nothing of the
+    network but what lies below a toplevel at github: or gitlab-cern:. Raises as `resolve` does; sources are "reana.yaml".
+    """
+    document = read_document(json.dumps(specification), "reana.yaml")
+    check_specification(document)
+    value: dict[str, Any] = document.value
+    folder = folder.resolve()
+    options = TargetOptions(folder=folder)
+    tree = folder if any(folder.iterdir()) else None
+    fetch = _within(folder, fetcher(sources))
+    if value["workflow"]["type"] == "serial":
+        prepared = _serial(document, folder, fetch, options, tree=tree)
+    else:
+        prepared = _yadage(document, folder, fetch, options, tree=tree)
+        declared = {str(one).removeprefix("./") for one in (value.get("inputs") or {}).get("files") or ()}
+        documents = {str(value["workflow"].get("file") or ""), "reana.yaml", "reana.yml"} - declared - {""}
+        for one in documents:  # so that another parameter in them does not make other inputs of all steps
+            (folder / one).unlink(missing_ok=True)
+    told = set(host_paths(prepared.parameters))  # what lies on this machine is not the uploader's to learn
+    return replace(
+        prepared,
+        name=name,
+        origin="reana.yaml",
+        brought=prepared.brought if any(folder.iterdir()) else (),
+        warnings=tuple(warning for warning in prepared.warnings if warning not in told),
+    )
+
+
+def check_specification(document: Document) -> None:
+    """Raises InvalidAnalysis with every fault of an uploaded specification that can be told without its files."""
+    faults = list(_faults(document))
+    if not faults:
+        inputs = document.value.get("inputs") or {}
+        toplevel = (inputs.get("options") or {}).get("toplevel")
+        if isinstance(toplevel, str) and "://" in toplevel:
+            reason = f"toplevel {toplevel!r}: a folder of the workspace, github:ORG/REPO or gitlab-cern:GROUP/PROJECT"
+            faults.append(document.fault(("inputs", "options", "toplevel"), reason))
+        given = (inputs.get("parameters") or {}).get("input")
+        if isinstance(given, str) and len(inputs["parameters"]) == 1:
+            outside = given.startswith("/") or ".." in given.split("/")
+            reason = f"{given!r} must be a path inside of the workspace"
+            faults += [document.fault(("inputs", "parameters", "input"), reason)] if outside else []
+    if faults:
+        raise InvalidAnalysis.of(faults)
+
+
+def _within(folder: Path, fetch: Fetch) -> Fetch:
+    """`fetch` for documents of a folder and of the known hosts only."""
+
+    def fetched(uri: str) -> bytes:
+        parts = urlsplit(uri)
+        path = unquote(parts.path)
+        if parts.scheme == "file" and parts.netloc in ("", "localhost") and "\0" not in path:
+            if Path(path).resolve().is_relative_to(folder):
+                return fetch(uri)
+        elif parts.scheme == "https" and parts.netloc in HOSTS and ".." not in path.split("/"):
+            return fetch(uri)
+        raise NotFound("it lies outside of the workspace")
+
+    return fetched
+
+
+def _yadage(document: Document, folder: Path, fetch: Fetch, options: TargetOptions, *, tree: Path | None) -> Prepared:
     inputs, workflow = document.value.get("inputs") or {}, document.value["workflow"]
     chosen = inputs.get("options") or {}
-    tree = _workspace(document, folder, options)
     warnings: tuple[str, ...] = ()
     if workflow.get("specification"):
         plain = Workflow.from_json(workflow["specification"]).to_json()
@@ -57,7 +129,7 @@ def _yadage(document: Document, folder: Path, sources: Sources, options: TargetO
         toplevel = options.toplevel or str(chosen.get("toplevel") or ".")
         uri = toplevel_uri(toplevel, folder=folder)
         source = _below(folder, toplevel, workflow["file"])
-        loaded = read_workflow(uri, source_of(source), fetcher(sources))
+        loaded = read_workflow(uri, source_of(source), fetch)
         plain = loaded.workflow.to_json()
         warnings = tuple(map(str, loaded.warnings))
     initfiles = [folder / str(name) for name in chosen.get("initfiles") or ()]
@@ -85,7 +157,7 @@ def _yadage(document: Document, folder: Path, sources: Sources, options: TargetO
     )
 
 
-def _serial(document: Document, folder: Path, sources: Sources, options: TargetOptions) -> Prepared:
+def _serial(document: Document, folder: Path, fetch: Fetch, options: TargetOptions, *, tree: Path | None) -> Prepared:
     inputs, workflow = document.value.get("inputs") or {}, document.value["workflow"]
     place: tuple[str | int, ...] = ("workflow", "specification")
     specification = workflow.get("specification")
@@ -113,7 +185,6 @@ def _serial(document: Document, folder: Path, sources: Sources, options: TargetO
         if key not in _OPTIONS["serial"]:
             raise InvalidInput(f"unknown option {key!r}{near(key, _OPTIONS['serial'])}", field=key, value=chosen[key])
     serial = serial.part(first=str(chosen.get("FROM") or ""), last=str(chosen.get("TARGET") or ""))
-    tree = _workspace(document, folder, options)
     return _prepared(
         document,
         options,
