@@ -61,7 +61,7 @@ def test_a_theory_by_form_to_its_verdict_and_plot(visit: Any, tmp_path: Path) ->
     )
     assert "tight" in page.inner_text("[aria-label='Yields per region']")
     page.click("svg a:has-text('generate')")
-    page.click("a[aria-label^='/generate/0']")
+    page.locator("svg a[href$='#node']").first.click()
     page.wait_for_selector("#node")
 
 

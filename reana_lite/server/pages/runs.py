@@ -51,9 +51,8 @@ def listed() -> str:
     site = here()
     chosen = {name: request.args.get(name, "") for name in ("state", "analysis", "name", "campaign")}
     states = [chosen["state"]] if chosen["state"] in set(RunState) else []
-    campaign = site.campaign(chosen["campaign"]).id if chosen["campaign"] else None
     found = site.runs(
-        states=states, analysis=chosen["analysis"] or None, campaign=campaign, name=chosen["name"] or None,
+        states=states, analysis=chosen["analysis"] or None, campaign=chosen["campaign"] or None, name=chosen["name"] or None,
         before=request.args.get("before") or None, limit=PAGE + 1,
     )  # fmt: skip
     analyses = [entry.name for entry in site.catalogue().entries()]

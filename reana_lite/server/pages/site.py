@@ -161,11 +161,15 @@ class Site:
         self, *, states: Sequence[str] = (), analysis: str | None = None, campaign: str | None = None,
         name: str | None = None, before: str | None = None, limit: int, everybody: bool = False,
     ) -> list[RunRecord]:  # fmt: skip
-        """The viewer's runs, the newest first; those of `everybody` for administrators."""
+        """The viewer's runs, the newest first; those of a campaign they may see; of `everybody` for administrators."""
         who = auth.need(Verb.ADMINISTER) if everybody else auth.caller()
+        owner = None if everybody else who.name
+        if campaign:
+            found = auth.campaign_named(campaign)
+            campaign, owner = found.id, found.owner
         return self.database.list_runs(
             states=states, analysis=analysis, campaign=campaign, name=name, before=before, limit=limit,
-            owner=None if everybody else who.name,
+            owner=owner,
         )  # fmt: skip
 
     def campaign(self, name: str) -> CampaignRecord:

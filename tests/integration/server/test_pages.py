@@ -227,6 +227,22 @@ def test_other_peoples_things_are_not_there(world: World) -> None:
     assert run not in bob.get("/runs").text
 
 
+def test_what_is_shared_is_seen_and_not_changed(world: World) -> None:
+    from reana_lite.database import accounts
+
+    campaign = begin(world.browser("alice"), "tiny", theory="table", points=(io.BytesIO(b"n\n8\n"), "points.csv"))
+    world.drive()
+    accounts.share(world.database, "campaign", campaign, "bob")
+    bob = world.browser("bob")
+    page = bob.get(f"/campaigns/{campaign}").text
+    assert "1 of 1 points over" in page
+    assert 'method="post" action="/campaigns/' not in page, "no button that would be refused"
+    run = campaigns.points(world.database, campaign)[0].run
+    assert run in bob.get(f"/runs?campaign={campaign}").text
+    assert bob.get(f"/runs/{run}").status_code == 200
+    send(bob, f"/campaigns/{campaign}/stop", 403)
+
+
 def test_who_only_reads_has_no_form_and_cannot_submit(world: World) -> None:
     eve = world.browser("eve")
     page = eve.get("/analyses/tiny").text
