@@ -53,6 +53,12 @@ class Web:
 
     def __init__(self) -> None:
         self._local = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close all connections, of whatever thread."""
+        for connection in self._all:
+            connection.close()
 
     def get(self, url: str, sink: Callable[[bytes], object], again: Callable[[], object] = lambda: None) -> None:
         """Read what a link gives into `sink`; before another try, `again` undoes what was written."""
@@ -133,6 +139,7 @@ class Web:
                 pool[host] = http.client.HTTPSConnection(host, timeout=60, context=ssl.create_default_context())
             else:
                 pool[host] = http.client.HTTPConnection(host, timeout=60)
+            self._all.append(pool[host])
         return pool[host]
 
 
@@ -203,6 +210,13 @@ class Stager:
         self.told_at = self.told_at or time.time()
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"\0")
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.web.close()
+        for handle in (self._alive, self._wake_read, self._wake_write):
+            if handle >= 0:
+                os.close(handle)
 
     # -- the whole of it ---------------------------------------------------------------------------------------------
 
