@@ -1,0 +1,132 @@
+"""What the Kubernetes backend adds to a cluster's own speed: Jobs created per second, pods finished per second, staging.
+
+    source /var/lib/reana-lite-dev/0/env; python benchmarks/bench_kubernetes.py [--jobs 20] [--single 5]
+
+Ratios of one run on one machine, against the raw API with the same client: Jobs of the same shape (for creation: the
+same Job and Secret; for ends: one container that does the same). The load of the machine is printed beside them.
+"""
+
+# ruff: noqa: T201 - a program for the terminal
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import on_cluster
+
+from reana_lite.backends.base import Task
+from reana_lite.backends.kubernetes import pod
+from reana_lite.backends.kubernetes.record import pod_from
+from reana_lite.backends.kubernetes.ticket import bind
+from reana_lite.backends.kubernetes.wants import wants_of
+from reana_lite.job import RUN_ROOT, Environment, EnvironmentKind, JobSpec
+
+IMAGE = Environment(EnvironmentKind.CONTAINER, on_cluster.STEP_IMAGE)
+LINE = f"printf x > {RUN_ROOT}/own/out"
+LIMIT_S = 300.0
+
+
+def task(key: str) -> Task:
+    return Task(key, 1, JobSpec(f"{RUN_ROOT}/own", LINE, environment=IMAGE))
+
+
+def bare(backend: Any, key: str) -> dict[str, Any]:
+    """A Job of one container that does what the step does, without inputs and outputs."""
+    made = pod.probe_of(on_cluster.STEP_IMAGE, backend.options, f"bare-{key}")
+    spec = made["spec"]["template"]["spec"]
+    spec["containers"][0]["command"] = ["sh", "-c", "printf x > /tmp/out"]
+    spec["containers"][0]["resources"]["requests"] = {"cpu": "20m", "memory": "64Mi"}
+    return made
+
+
+def bare_ends(backend: Any, keys: list[str]) -> float:
+    """Seconds from the first creation to the last container's end, as its status tells a list of pods."""
+    begun = time.monotonic()
+    with ThreadPoolExecutor(backend.options.create_threads) as pool:
+        list(pool.map(lambda key: backend.api.create_job(bare(backend, key)), keys))
+    selector = f"{pod.INSTALLATION}={pod.label_value(backend.options.installation)},reana-lite/probe"
+    while time.monotonic() - begun < LIMIT_S:
+        pods = [pod_from(row) for row in backend.api.list_pods(selector)[0]]
+        if sum(one.step.state == "terminated" for one in pods if one.name.startswith("bare-" + keys[0][0])) >= len(
+            keys
+        ):
+            took = time.monotonic() - begun
+            for key in keys:
+                backend.api.delete_job(f"bare-{key}")
+            while backend.api.list_pods(selector)[0]:
+                time.sleep(0.2)
+            return took
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def our_ends(backend: Any, keys: list[str]) -> float:
+    """Seconds from submission to the last report."""
+    begun = time.monotonic()
+    backend.submit([task(key) for key in keys])
+    left = len(keys)
+    while left and time.monotonic() - begun < LIMIT_S:
+        left -= sum(report.outcome is not None for report in backend.wait(1.0))
+    return time.monotonic() - begun
+
+
+def creations(backend: Any, count: int) -> tuple[float, float]:
+    """Jobs with Secrets per second: (raw API, ours), asked for by as many threads; on no node."""
+    backend.options = backend._launch.options = backend.options.with_values(
+        node_selector={"no": "node"}, create_per_s=10_000.0
+    )
+    backend._launch._rate._gap = 1e-4
+
+    def raw(number: int) -> None:
+        one = task(f"raw{number}")
+        bound = bind(one)
+        document = pod.job_of(one, bound, wants_of(one.job, backend.options), backend.options, submitted_at=0.0)
+        backend.api.create_secret(pod.secret_of(backend.api.create_job(document), {"ticket": "x" * 600}))
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(backend.options.create_threads) as pool:
+        list(pool.map(raw, range(count)))
+    raw_s = time.monotonic() - begun
+    begun = time.monotonic()
+    backend.submit([task(f"our{number}") for number in range(count)])
+    while sum(one.exists for one in list(backend._attempts.values())) < count:
+        time.sleep(0.01)
+    ours_s = time.monotonic() - begun
+    for number in range(count):
+        backend.api.delete_job(pod.job_name(backend.options.installation, f"raw{number}", 1))
+    return count / raw_s, count / ours_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=20)
+    parser.add_argument("--single", type=int, default=5)
+    asked = parser.parse_args()
+    if on_cluster.reason():
+        raise SystemExit(on_cluster.reason())
+    backend = on_cluster.backend(on_cluster.storage())
+    try:
+        our_ends(backend, ["warm"])
+        ours = [our_ends(backend, [f"s{n}"]) for n in range(asked.single)]
+        plain = [bare_ends(backend, [f"s{n}"]) for n in range(asked.single)]
+        print(f"load {os.getloadavg()[0]:.1f}")
+        print(f"one job, s (median): bare {statistics.median(plain):.2f}, ours {statistics.median(ours):.2f}")
+        keys = [f"m{n}" for n in range(asked.jobs)]
+        theirs, mine = asked.jobs / bare_ends(backend, keys), asked.jobs / our_ends(backend, keys)
+        print(f"{asked.jobs} at once, ends per s: bare {theirs:.2f}, ours {mine:.2f} ({mine / theirs:.0%})")
+        raw, created = creations(backend, 10 * asked.jobs)
+        print(f"creations per s: raw {raw:.0f}, ours {created:.0f} ({created / raw:.0%})")
+    finally:
+        backend.close()
+
+
+if __name__ == "__main__":
+    main()
