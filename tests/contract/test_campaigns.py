@@ -1,36 +1,26 @@
-"""What the records of campaigns must do on every database; REANA_LITE_TEST_DATABASE adds one by its URL (an empty one)."""
+"""What the records of campaigns must do on every database."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
 from reana_lite.campaign import Request
-from reana_lite.database import Database, campaigns, tables
+from reana_lite.database import Database, campaigns
 from reana_lite.database.campaigns import CampaignRecord, NewRun
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.event import RunState
 from reana_lite.theory.scan import Point, grid, parse_axis
 
-MORE = os.environ.get("REANA_LITE_TEST_DATABASE", "")
 POINTS = tuple(grid([parse_axis("m=1:5:1")]))
 
 
-@pytest.fixture(params=["sqlite", *([MORE] if MORE else [])])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/records.db" if request.param == "sqlite" else request.param
-    if request.param != "sqlite":
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            tables.metadata.drop_all(connection)
-            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
-        engine.dispose()
-    database = Database(url)
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     yield database
     database.close()
 

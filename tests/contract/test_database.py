@@ -1,4 +1,4 @@
-"""What the records must do on every database; REANA_LITE_TEST_DATABASE adds one by its URL (an empty one)."""
+"""What the records must do on every database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, event, select
+from sqlalchemy import event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg  # noqa: F401 - makes postgresql.psycopg known
 
@@ -34,7 +34,6 @@ from reana_lite.errors import Conflict, InvalidInput, NotFound, Unavailable
 from reana_lite.event import RUN_TRANSITIONS, RunState
 from reana_lite.job import Cause, JobOutcome, JobState
 
-MORE = os.environ.get("REANA_LITE_TEST_DATABASE", "")
 K = [f"{n:032d}" for n in range(100)]
 DONE = JobOutcome(
     JobState.FINISHED, exit_code=0, digest="sha256:1", size_bytes=5, started_at=1.0, ended_at=2.0,
@@ -63,16 +62,9 @@ class Node:
 Opener = Callable[..., Database]
 
 
-@pytest.fixture(params=["sqlite", *(["other"] if MORE else [])])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/records.db"
-    engine = create_engine(MORE)
-    with engine.begin() as connection:
-        tables.metadata.drop_all(connection)
-        connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
-    engine.dispose()
-    return MORE
+@pytest.fixture
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

@@ -1,36 +1,24 @@
-"""What uploaded workspaces must do on every database; REANA_LITE_TEST_DATABASE adds one by its URL (an empty one)."""
+"""What uploaded workspaces must do on every database."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
 
 from reana_lite.artifact import Artifact
-from reana_lite.database import Database, tables, workspaces
+from reana_lite.database import Database, workspaces
 from reana_lite.database.workspaces import Stored, clean_path
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
 
-MORE = os.environ.get("REANA_LITE_TEST_DATABASE", "")
 
-
-@pytest.fixture(params=["sqlite", *([MORE] if MORE else [])])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/records.db" if request.param == "sqlite" else request.param
-    if request.param != "sqlite":
-        engine = create_engine(url)
-        with engine.begin() as connection:
-            tables.metadata.drop_all(connection)
-            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
-        engine.dispose()
-    database = Database(url)
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
     yield database
     database.close()
 
