@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from reana_lite.catalogue import Catalogue, EntryKind, Sources, load_analysis
 from reana_lite.config import Settings
 from reana_lite.database import Database
 from reana_lite.database.campaigns import CampaignRecord
-from reana_lite.errors import InvalidInput, NotAllowed, ReanaLiteError
+from reana_lite.errors import InvalidInput, NotAllowed
 from reana_lite.event import RunStarted, to_row
 from reana_lite.forecast import Forecast, Forecaster
 from reana_lite.planning import Planned, Planner, planner
@@ -156,6 +157,17 @@ class AskedScan:
             sources=Sources.of(settings),
             template=self.template,
         )
+
+
+def stand_ins_of(texts: Sequence[str]) -> dict[str, str]:
+    """IMAGE=LOCKFILE as typed -> {image: lock file}; raises InvalidInput."""
+    found = {}
+    for text in texts:
+        image, sign, lock = text.partition("=")
+        if not sign:
+            raise InvalidInput(f"--stand-in {text!r} is not IMAGE=LOCKFILE", field="stand-in", value=text)
+        found[image] = lock
+    return found
 
 
 def typed(parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -408,61 +420,74 @@ class Foreseen:
 
 
 def foresee(
-    asked: Asked | AskedScan,
+    asked: Sequence[Asked] | AskedScan,
     *,
     database: Database,
     storage: Storage,
     settings: Settings,
     guest: bool = False,
+    backend: str = "",
+    cores: float | None = None,
     say: Say = lambda line: None,
 ) -> Foreseen:
-    """What a run or a scan would compute, what is there already, how long the rest may take. Nothing is queued."""
+    """What runs or a scan would compute, what is there already, how long the rest may take. Nothing is queued."""
+    from reana_lite.backends.machine import cores as usable
+
     forecaster: Forecaster | None = None
     analyses: list[str] = []
     refused = of = looked_at = 0
     for start in _starts(asked, database, storage, settings, guest, say):
         of += 1
-        if isinstance(start, ReanaLiteError):
-            refused, looked_at = refused + 1, looked_at + 1
-        elif start is not None:
+        looked_at += start is not LATER
+        refused += start is REFUSED
+        if isinstance(start, tuple):
             analysis, started = start
-            looked_at += 1
             if forecaster is None:
-                forecaster = Forecaster(database, storage, environment_digests(started, settings, storage, say=say))
+                digest_of = environment_digests(started, settings, storage, backend=backend, cores=cores, say=say)
+                forecaster = Forecaster(database, storage, digest_of)
             forecaster.add(started, analysis=analysis)
             analyses += [analysis] if analysis not in analyses else []
-    from reana_lite.backends.machine import cores
-
     empty = forecaster or Forecaster(database, storage, lambda *_: "")
-    return Foreseen(empty.forecast(cores=settings.cores or cores(), analyses=analyses), refused, of, looked_at)
+    forecast = empty.forecast(cores=cores or settings.cores or usable(), analyses=analyses)
+    return Foreseen(forecast, refused, of, looked_at)
+
+
+class _Start(Enum):
+    """What a point is for a forecast if not a run: its theory is refused, or it is beyond the limit."""
+
+    REFUSED = auto()
+    LATER = auto()
+
+
+REFUSED, LATER = _Start.REFUSED, _Start.LATER
 
 
 def _starts(
-    asked: Asked | AskedScan, database: Database, storage: Storage, settings: Settings, guest: bool, say: Say
-) -> Iterator[tuple[str, RunStarted] | ReanaLiteError | None]:
-    """The first event of each run; the error of a point that is refused; None for points beyond the limit."""
-    if isinstance(asked, Asked):
-        with prepared(asked, settings, guest=guest) as found:
-            yield found.name, started_of(found, found.keep(storage))
+    asked: Sequence[Asked] | AskedScan, database: Database, storage: Storage, settings: Settings, guest: bool, say: Say
+) -> Iterator[tuple[str, RunStarted] | _Start]:
+    """(analysis, first event) of each run that would be."""
+    if not isinstance(asked, AskedScan):
+        for one in asked:
+            with prepared(one, settings, guest=guest) as found:
+                for warning in found.warnings:
+                    say(f"warning: {warning}")
+                yield found.name, started_of(found, found.keep(storage))
         return
-    with planner(database, storage, settings=settings, say=say) as planning:
+    with planner(database, storage, settings=settings) as planning:
         plan = planned(asked, planning, guest=guest)
-        total = len(plan.frames) * len(plan.scan.points)
-        step = max(1, total // FORECAST_POINTS) if guest else 1
-        at = 0
-        for one in plan.frames:
-            for point in plan.scan.points:
-                at += 1
-                if at % step:
-                    yield None
-                    continue
-                with tempfile.TemporaryDirectory(prefix="recast-") as folder:
-                    try:
-                        ready, started = planning.started(one, point, plan.request, Scratch(Path(folder)))
-                    except InvalidInput as error:
-                        yield error
-                    else:
-                        yield ready.name, started
+        step = max(1, len(plan.frames) * len(plan.scan.points) // FORECAST_POINTS) if guest else 1
+        for at, (frame, point) in enumerate((one, point) for one in plan.frames for point in plan.scan.points):
+            if at % step:
+                yield LATER
+                continue
+            with tempfile.TemporaryDirectory(prefix="recast-") as folder:
+                try:
+                    ready, started = planning.started(frame, point, plan.request, Scratch(Path(folder)))
+                except InvalidInput as error:
+                    say(f"{point.name} would be refused: {error.message}")
+                    yield REFUSED
+                else:
+                    yield ready.name, started
 
 
 def environment_digests(
@@ -480,7 +505,7 @@ def environment_digests(
     from reana_lite.job import EnvironmentKind
 
     name = backend or settings.backend
-    chosen = choose(name, to_row(started)[1], settings=settings, storage=storage, cores=cores)  # type: ignore[arg-type]
+    chosen = choose(name, to_row(started)[1], settings=settings, storage=storage, cores=cores)
     known: dict[tuple[str, str], str] = {}
 
     def digest_of(environment: Any, stand_ins: Any) -> str:

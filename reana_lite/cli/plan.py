@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reana_lite.cli.campaign_progress import duration
-from reana_lite.cli.scan import asked, points_options
-from reana_lite.cli.screen import Installation, open_installation, plain, print_json, print_table
+from reana_lite.cli.scan import asked_scan, points_options
+from reana_lite.cli.screen import open_installation, plain, print_json, print_table
 
 if TYPE_CHECKING:
-    from reana_lite.event import RunStarted
     from reana_lite.forecast import Forecast
 
 
@@ -27,7 +24,9 @@ if TYPE_CHECKING:
 @click.option(
     "--stand-in", "stand_ins", multiple=True, metavar="IMAGE=LOCKFILE", help="Requirements in place of an image."
 )
-@click.option("--backend", type=click.Choice(["auto", "local", "container", "kubernetes"]), help="Where jobs would run.")
+@click.option(
+    "--backend", type=click.Choice(["auto", "local", "container", "kubernetes"]), help="Where jobs would run."
+)
 @click.option("--cores", type=click.FloatRange(min=0.1), help="Cores to use (default: all of this machine).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def plan(targets: str, files: tuple[str, ...], **options: Any) -> None:
@@ -41,101 +40,31 @@ def plan(targets: str, files: tuple[str, ...], **options: Any) -> None:
       recast plan atlas-susy-2018-22 gluino.slha
       recast plan atlas-susy-2018-22 --grid m_gluino=1000:2600:200 --grid m_lsp=0:1600:200
     """
-    from reana_lite.backends.machine import cores as usable_cores
-    from reana_lite.forecast import Forecaster
+    from reana_lite.intake import Asked, foresee, stand_ins_of
 
     installation = open_installation()
-    with tempfile.TemporaryDirectory(prefix="recast-") as scratch:
-        starts = _starts(installation, targets, files, options, Path(scratch))
-        forecaster: Forecaster | None = None
-        analyses: list[str] = []
-        refused = 0
-        for start in starts:
-            if start is None:
-                refused += 1
-                continue
-            analysis, started = start
-            if forecaster is None:
-                digest_of = _digests(installation, started, options)
-                forecaster = Forecaster(installation.database, installation.storage, digest_of)
-            forecaster.add(started, analysis=analysis)
-            if analysis not in analyses:
-                analyses.append(analysis)
-    cores = options["cores"] or installation.settings.cores or usable_cores()
-    empty = forecaster or Forecaster(installation.database, installation.storage, lambda *_: "")
-    _show(empty.forecast(cores=cores, analyses=analyses), refused, as_json=options["as_json"])
-
-
-def _starts(
-    installation: Installation, targets: str, files: tuple[str, ...], options: dict[str, Any], scratch: Path
-) -> Iterator[tuple[str, RunStarted] | None]:
-    """(analysis, first event) of every run that is asked for; None for a point that is refused."""
-    if any(options[key] for key in ("grids", "wheres", "table", "folder", "patchset", "template")):
-        yield from _of_points(installation, targets, files, options)
-        return
-    from reana_lite.submission import started_of
-    from reana_lite.target import TargetOptions, resolve
-
-    for target in targets.split(","):
-        stand_ins = dict(text.partition("=")[::2] for text in options["stand_ins"])
-        given = TargetOptions(
+    many = any(options[key] for key in ("grids", "wheres", "table", "folder", "patchset", "template"))
+    runs = [
+        Asked(
+            target=target.strip(),
             files=files,
             assignments=tuple(options["assignments"]),
             example=options["example"],
-            stand_ins=stand_ins,
-            folder=Path.cwd(),
-            scratch=scratch,
+            stand_ins=stand_ins_of(options["stand_ins"]),
+            folder=str(Path.cwd()),
         )
-        prepared = resolve(target.strip(), settings=installation.settings, options=given)
-        for warning in prepared.warnings:
-            click.echo(f"warning: {plain(warning)}", err=True)
-        yield prepared.name, started_of(prepared, prepared.keep(installation.storage))
-
-
-def _of_points(
-    installation: Installation, targets: str, files: tuple[str, ...], options: dict[str, Any]
-) -> Iterator[tuple[str, RunStarted] | None]:
-    from reana_lite.errors import InvalidInput
-    from reana_lite.planning import planner
-    from reana_lite.target.files import Scratch
-
-    request, points, where = asked(installation, targets, files, options)
-    with planner(installation.database, installation.storage, settings=installation.settings) as planning:
-        planned = planning.plan(request, points, where=where)
-        for one in planned.frames:
-            for point in planned.scan.points:
-                with tempfile.TemporaryDirectory(prefix="recast-") as folder:
-                    try:
-                        prepared, started = planning.started(one, point, request, Scratch(Path(folder)))
-                    except InvalidInput as error:
-                        click.echo(f"{plain(point.name)} would be refused: {plain(error.message)}", err=True)
-                        yield None
-                    else:
-                        yield prepared.name, started
-
-
-def _digests(installation: Installation, started: RunStarted, options: dict[str, Any]) -> Any:
-    """How the backend that would run it names environments; nothing is built."""
-    from reana_lite.backends.choice import choose
-    from reana_lite.backends.environment import environment_digest
-    from reana_lite.event import to_row
-    from reana_lite.job import EnvironmentKind
-
-    settings = installation.settings
-    name = options["backend"] or settings.backend
-    backend = choose(name, to_row(started)[1], settings=settings, storage=installation.storage, cores=options["cores"])
-    known: dict[tuple[str, str], str] = {}
-
-    def digest_of(environment: Any, stand_ins: Any) -> str:
-        stand_in = stand_ins.get(environment.image)
-        if backend.name == "local" and environment.kind is not EnvironmentKind.PROCESS and stand_in is not None:
-            return environment_digest(stand_in.lock)
-        key = (environment.image, stand_in.lock if stand_in else "")
-        if key not in known:
-            known[key] = backend.prepare(environment, stand_ins, lambda line: click.echo(plain(line), err=True))
-        return known[key]
-
-    return digest_of
+        for target in targets.split(",")
+    ]
+    foreseen = foresee(
+        asked_scan(targets, files, options) if many else runs,
+        database=installation.database,
+        storage=installation.storage,
+        settings=installation.settings,
+        backend=options["backend"] or "",
+        cores=options["cores"],
+        say=lambda line: click.echo(plain(line), err=True),
+    )
+    _show(foreseen.forecast, foreseen.refused, as_json=options["as_json"])
 
 
 def _show(forecast: Forecast, refused: int, *, as_json: bool) -> None:

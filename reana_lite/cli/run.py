@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from reana_lite.errors import Conflict, InvalidInput
 if TYPE_CHECKING:
     from reana_lite.database import RunRecord
     from reana_lite.drive import Drive
+    from reana_lite.intake import Asked
 
 EXIT_FAILED = 1
 """Exit code of a run that ended other than finished."""
@@ -78,57 +78,40 @@ def run(target: str | None, files: tuple[str, ...], **options: Any) -> None:
 
 def begin(installation: Installation, target: str, files: tuple[str, ...], options: dict[str, Any]) -> str:
     """Resolve and submit; gives the run's id."""
-    stand_ins = {}
-    for text in options["stand_ins"]:
-        image, sign, lock = text.partition("=")
-        if not sign:
-            raise InvalidInput(f"--stand-in {text!r} is not IMAGE=LOCKFILE", field="stand-in", value=text)
-        stand_ins[image] = lock
-    asked = {
-        "target": target,
-        "files": list(files),
-        "assignments": list(options["assignments"]),
-        "data_options": list(options["data_options"]),
-        "workflow_options": list(options["workflow_options"]),
-        "toplevel": options["toplevel"],
-        "example": options["example"],
-        "stand_ins": stand_ins,
-        "folder": str(Path.cwd()),
-    }
+    from reana_lite.intake import Asked, stand_ins_of
+
+    asked = Asked(
+        target=target,
+        files=files,
+        assignments=tuple(options["assignments"]),
+        data_options=tuple(options["data_options"]),
+        workflow_options=tuple(options["workflow_options"]),
+        toplevel=options["toplevel"],
+        example=options["example"],
+        stand_ins=stand_ins_of(options["stand_ins"]),
+        folder=str(Path.cwd()),
+    )
     return _ask(installation, asked, name=options["name"], reuse=not options["no_cache"], quiet=options["quiet"])
 
 
-def _ask(
-    installation: Installation, asked: dict[str, Any], *, name: str, reuse: bool, quiet: bool, parent: str = ""
-) -> str:
-    from reana_lite.submission import submit
-    from reana_lite.target import TargetOptions, resolve
+def _ask(installation: Installation, asked: Asked, *, name: str, reuse: bool, quiet: bool, parent: str = "") -> str:
+    from reana_lite.intake import submit_run
 
-    with tempfile.TemporaryDirectory(prefix="recast-") as scratch:
-        options = TargetOptions(
-            files=tuple(asked["files"]),
-            assignments=tuple(asked["assignments"]),
-            data_options=tuple(asked["data_options"]),
-            workflow_options=tuple(asked["workflow_options"]),
-            toplevel=asked["toplevel"],
-            example=asked["example"],
-            stand_ins=asked["stand_ins"],
-            folder=Path(asked["folder"]),
-            scratch=Path(scratch),
-        )
-        prepared = resolve(asked["target"], settings=installation.settings, options=options)
-        for warning in () if quiet else prepared.warnings:
+    def say(warning: str) -> None:
+        if not quiet:
             click.echo(f"warning: {plain(warning)}", err=True)
-        return submit(
-            prepared,
-            database=installation.database,
-            storage=installation.storage,
-            owner=installation.settings.user,
-            name=name,
-            reuse=reuse,
-            parent=parent,
-            asked=asked,
-        )
+
+    return submit_run(
+        asked,
+        database=installation.database,
+        storage=installation.storage,
+        settings=installation.settings,
+        owner=installation.settings.user,
+        name=name,
+        reuse=reuse,
+        parent=parent,
+        say=say,
+    )
 
 
 def resume(installation: Installation, name: str, options: dict[str, Any]) -> str:
@@ -149,8 +132,15 @@ def resume(installation: Installation, name: str, options: dict[str, Any]) -> st
     asked = record.request["asked"]
     if not asked:
         raise Conflict(f"run {record.id} is not one of recast run: try it again with recast test", run=record.id)
+    from reana_lite.intake import Asked
+
     return _ask(
-        installation, asked, name=record.name, reuse=record.request["reuse"], quiet=options["quiet"], parent=record.id
+        installation,
+        Asked.from_dict(asked),
+        name=record.name,
+        reuse=record.request["reuse"],
+        quiet=options["quiet"],
+        parent=record.id,
     )
 
 

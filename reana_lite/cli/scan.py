@@ -11,9 +11,10 @@ from reana_lite.cli.screen import Installation, open_installation, plain, print_
 from reana_lite.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from reana_lite.campaign import Request
+    from reana_lite.intake import AskedScan
     from reana_lite.planning import Planned
     from reana_lite.theory.condition import Expression
     from reana_lite.theory.scan import Point
@@ -97,61 +98,35 @@ def asked(
     installation: Installation, targets: str, files: tuple[str, ...], options: dict[str, Any]
 ) -> tuple[Request, Iterable[Point], tuple[Expression, ...]]:
     """(request, points, conditions) of a command line."""
-    from reana_lite.campaign import Request
-    from reana_lite.theory.condition import Expression
+    scan = asked_scan(targets, files, options)
+    return scan.request(), scan.scan_points(installation.settings), scan.conditions()
 
-    stand_ins = {}
-    for text in options.get("stand_ins", ()):
-        image, sign, lock = text.partition("=")
-        if not sign:
-            raise InvalidInput(f"--stand-in {text!r} is not IMAGE=LOCKFILE", field="stand-in", value=text)
-        stand_ins[image] = lock
-    request = Request(
+
+def asked_scan(targets: str, files: tuple[str, ...], options: dict[str, Any]) -> AskedScan:
+    """The scan that a command line asks for."""
+    from reana_lite.intake import AskedScan, stand_ins_of
+
+    names = {"grids": "--grid", "table": "--csv", "folder": "--folder", "patchset": "--patchset"}
+    given = [option for name, option in names.items() if options[name]]
+    if len(given) > 1:
+        raise InvalidInput(f"give one of {', '.join(given)}", field="scan")
+    if options["table"] and not Path(options["table"]).expanduser().is_file():
+        raise InvalidInput(f"--csv {options['table']} is no file", field="csv", value=options["table"])
+    return AskedScan(
         targets=tuple(name.strip() for name in targets.split(",")),
+        grids=tuple(options["grids"]),
+        table=options["table"] or "",
+        folder_of_theories=options["folder"] or "",
+        patchset=options["patchset"] or "",
+        where=tuple(options["wheres"]),
+        template=options["template"],
         files=files,
         assignments=tuple(options["assignments"]),
-        template=options["template"],
-        patchset=str(Path(options["patchset"]).expanduser().absolute()) if options["patchset"] else "",
         example=options["example"],
-        stand_ins=stand_ins,
+        stand_ins=stand_ins_of(options.get("stand_ins", ())),
         folder=str(Path.cwd()),
         reuse=not options.get("no_cache", False),
     )
-    where = tuple(Expression.of(text) for text in options["wheres"])
-    return request, points_of(installation, request.targets, options), where
-
-
-def points_of(installation: Installation, targets: Sequence[str], options: dict[str, Any]) -> Iterable[Point]:
-    """The points that one of --grid, --csv, --folder, --patchset says, or else the first target; before conditions."""
-    from reana_lite.theory.scan import grid, parse_axis, read_table
-
-    given = [name for name in ("grids", "table", "folder", "patchset") if options[name]]
-    names = {"grids": "--grid", "table": "--csv", "folder": "--folder", "patchset": "--patchset"}
-    if len(given) > 1:
-        raise InvalidInput(f"give one of {', '.join(names[name] for name in given)}", field="scan")
-    if not given:
-        from reana_lite.catalogue import Sources
-        from reana_lite.target import TargetOptions
-        from reana_lite.target.points import declared_points
-
-        here = TargetOptions(folder=Path.cwd())
-        sources = Sources.of(installation.settings)
-        return declared_points(targets[0], options=here, sources=sources, template=options["template"])
-    limit = installation.settings.scan_limit
-    if options["grids"]:
-        return grid([parse_axis(text, limit=limit) for text in options["grids"]], limit=limit)
-    if options["table"]:
-        path = Path(options["table"]).expanduser()
-        if not path.is_file():
-            raise InvalidInput(f"--csv {path} is no file", field="csv", value=str(path))
-        return read_table(path.read_bytes(), path.name)
-    if options["folder"]:
-        from reana_lite.target.points import folder_points
-
-        return folder_points(Path(options["folder"]).expanduser().absolute())
-    from reana_lite.target.points import patchset_points
-
-    return patchset_points(Path(options["patchset"]).expanduser())
 
 
 def show(planned: Planned, *, as_json: bool) -> None:

@@ -218,7 +218,7 @@ def foresee(wanted: NewRun | NewScan, *, who: Caller | None = None) -> Foreseen:
     common: Any = {"database": installation.database, "storage": installation.storage,
                    "settings": replace(installation.settings, user=who.name), "guest": True}  # fmt: skip
     if isinstance(wanted, NewRun):
-        return intake.foresee(asked_of(installation, who, wanted), **common)
+        return intake.foresee([asked_of(installation, who, wanted)], **common)
     with scan_of(installation, who, wanted) as asked:
         return intake.foresee(asked, **common)
 

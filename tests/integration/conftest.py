@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,3 +116,23 @@ def write(recast: Recast) -> Callable[[str, str], Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Any]:
+    """A served installation with users of each role: alice, bob (user), root (admin), eve (read-only); server/serving.py."""
+    from serving import make_world
+
+    made = make_world(tmp_path)
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Iterator[Any]:
+    """A served installation without accounts: one user, `laptop`."""
+    from serving import make_world
+
+    made = make_world(tmp_path, users=False)
+    yield made
+    made.database.close()
