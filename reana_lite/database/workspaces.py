@@ -319,6 +319,16 @@ def start(
     transaction.connection.execute(_uses.update().where(_uses.c.run == run).values(values))
 
 
+def queue(
+    transaction: Transaction, run: str, *, first_event: tuple[str, dict[str, Any]], request: Mapping[str, Any]
+) -> None:
+    """Queue a run that was created before: its first event and what it was asked to be; raises Conflict if it was queued."""
+    transaction.set_run_state(run, RunState.QUEUED)
+    transaction.append_events(run, 0, 0, [first_event])
+    document = {"document": encode(dict(request))}
+    transaction.connection.execute(tables.requests.update().where(tables.requests.c.run == run).values(document))
+
+
 def delete_run(transaction: Transaction, run: str) -> None:
     """Mark a run as deleted, and forget its workspace if no other run has it; what it shows goes with it.
 

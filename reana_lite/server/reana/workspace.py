@@ -1,0 +1,328 @@
+"""The files of a workflow as REANA shows them: what was uploaded, and over it what its runs have made.
+
+Bytes come in as a stream and are kept by content; they go out as a stream. What a run that is over has made becomes part of
+its workspace when somebody first looks; while it runs, what is finished is shown over it. No request is read here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from reana_lite.artifact import Artifact
+from reana_lite.database import RunRecord, workspaces
+from reana_lite.database.records import TERMINAL_RUN
+from reana_lite.database.workspaces import Stored, WorkspaceRun, clean_path
+from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.job import RUN_ROOT
+from reana_lite.serial import SerialEngine
+from reana_lite.server.api.files import drive_of
+from reana_lite.server.api.sending import BLOCK, _Pipe
+from reana_lite.server.installation import Installation
+from reana_lite.storage.base import Storage
+
+SMALL_BYTES = 1 << 20
+"""What is kept without a detour over a file (bytes)."""
+
+CONTENT = "content"
+"""The name of the one file in the kept tree that an uploaded file is."""
+
+BUNDLE_FILES, BUNDLE_BYTES, BUNDLE_DEPTH = 1000, 100 * 1024 * 1024, 64
+"""The largest bundle that is taken at creation: files, bytes, folders within each other (those of REANA's own server)."""
+
+Files = dict[str, Stored]
+
+
+# -- what there is -----------------------------------------------------------------------------------------------------
+
+
+def files_of(installation: Installation, record: RunRecord, use: WorkspaceRun | None) -> Files:
+    """What a workflow shows, by path, sorted."""
+    if use is None or not use.workspace:
+        made, _ = made_by(installation, record)
+        return dict(sorted((one.path, one) for one in made))
+    shown: list[Stored] = []
+    hidden: list[str] = []
+    for run, state, _ in workspaces.runs_of(installation.database, use.workspace):
+        if state not in (*TERMINAL_RUN, "running"):
+            continue
+        other = use if run == use.run else workspaces.of_run(installation.database, run)
+        if other is None or other.taken:
+            continue
+        found = record if run == record.id else installation.database.get_run(run)
+        made, gone = made_by(installation, found)
+        if found.state in TERMINAL_RUN:
+            with installation.database.transaction() as transaction:
+                workspaces.take(transaction, other, made, gone, at=found.ended_at)
+        else:
+            shown, hidden = made, gone
+    files = workspaces.files(installation.database, use.workspace)
+    for path in hidden:
+        files.pop(path, None)
+    return dict(sorted((files | {one.path: one for one in shown}).items()))
+
+
+def made_by(installation: Installation, record: RunRecord) -> tuple[list[Stored], list[str]]:
+    """(what a run has made, paths of its workspace that it has removed)."""
+    if not record.next_seq:
+        return [], []
+    drive = drive_of(installation, record)
+    found: Files = {}
+    given: dict[str, Artifact] = {}
+    serial = isinstance(drive.engine, SerialEngine)
+    for folder, key, attempt in drive.folders():
+        prefix = "" if serial else folder[len(RUN_ROOT) + 1 :] + "/"
+        manifest = installation.storage.manifest(key, attempt)
+        for artifact in manifest.artifacts if manifest is not None else ():
+            path = prefix + artifact.path
+            if len(path.encode("utf-8", "replace")) <= workspaces.PATH_LIMIT_BYTES:
+                found[path] = Stored(replace(artifact, path=path), key, attempt, artifact.path, made=True)
+    if serial and found:
+        for tree in drive.engine.init.trees:
+            manifest = installation.storage.manifest(tree.key, tree.attempt)
+            given |= {artifact.path: artifact for artifact in manifest.artifacts} if manifest is not None else {}
+    made = [one for path, one in found.items() if path not in given or not _equal(given[path], one.artifact)]
+    at = record.ended_at or record.started_at
+    return [replace(one, changed_at=at) for one in made], sorted(given.keys() - found.keys())
+
+
+def _equal(a: Artifact, b: Artifact) -> bool:
+    return (a.kind, a.digest, a.target) == (b.kind, b.digest, b.target)
+
+
+def entry_of(files: Files, path: str) -> Stored | None:
+    """The file at a path, links within the workspace followed; None if there is none."""
+    for _ in range(20):
+        one = files.get(path)
+        if one is None or one.artifact.kind != "link":
+            return one if one is not None and one.artifact.kind == "file" else None
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), one.artifact.target))
+    return None
+
+
+def matching(files: Files, pattern: str) -> list[str]:
+    """Paths that a user means: the file itself, all below a folder, or those that fit a pattern (and lie below what fits)."""
+    plain = pattern.strip("/").removeprefix("./")
+    if plain in files:
+        return [plain]
+    if plain in ("", "."):
+        return list(files)
+    below = [path for path in files if path.startswith(plain + "/")]
+    if below or not re.search(r"[*?\[]", plain):
+        return below
+    if len(plain) > 500 or plain.count("*") > 20:
+        raise InvalidInput("the pattern is too long", field="file_name", value=plain[:100])
+    fits = _regex(plain)
+    return [path for path in files if any(fits.fullmatch(part) for part in (path, *_above(path)))]
+
+
+def _above(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    return ("/".join(parts[:cut]) for cut in range(1, len(parts)))
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    """A pattern of shells, with ** for folders of any depth."""
+    text, at = "", 0
+    while at < len(pattern):
+        if pattern.startswith("**/", at):
+            text, at = text + "(?:[^/]+/)*", at + 3
+        elif pattern.startswith("**", at):
+            text, at = text + ".*", at + 2
+        elif pattern[at] == "*":
+            text, at = text + "[^/]*", at + 1
+        elif pattern[at] == "?":
+            text, at = text + "[^/]", at + 1
+        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
+            inner = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
+            inner = "^" + inner[1:] if inner.startswith("!") else inner.replace("^", "\\^")
+            text, at = f"{text}(?!/)[{inner}]", end + 1
+        else:
+            text, at = text + re.escape(pattern[at]), at + 1
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise InvalidInput(f"{pattern!r} is no pattern of file names", field="file_name", value=pattern) from error
+
+
+# -- coming in ---------------------------------------------------------------------------------------------------------
+
+
+def keep(storage: Storage, spool: Path, path: str, stream: BinaryIO | IO[bytes], *, limit_bytes: int) -> Stored:
+    """Keep what a stream gives as the file of that path; one that begins with #! may be executed. Raises InvalidInput."""
+    head = _read(stream, SMALL_BYTES)
+    digest, size = hashlib.sha256(head), len(head)
+    if size < SMALL_BYTES:
+        _check_size(path, size, limit_bytes)
+        kept = storage.keep_bytes({CONTENT: head}, "/upload")
+    else:
+        spool.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="upload-", dir=spool))
+        try:
+            with (folder / CONTENT).open("wb") as target:
+                block = head
+                while block:
+                    _check_size(path, size, limit_bytes)
+                    target.write(block)
+                    block = stream.read(BLOCK)
+                    digest.update(block)
+                    size += len(block)
+            kept = storage.keep_tree(folder / CONTENT, "/upload")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    artifact = Artifact(path, "file", size, "sha256:" + digest.hexdigest(), head.startswith(b"#!"))
+    return Stored(artifact, kept.key, kept.attempt, CONTENT)
+
+
+def _read(stream: BinaryIO | IO[bytes], limit: int) -> bytes:
+    found = bytearray()
+    while len(found) < limit and (block := stream.read(limit - len(found))):
+        found += block
+    return bytes(found)
+
+
+def _check_size(path: str, size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        raise InvalidInput(f"{path!r} is larger than {limit_bytes} bytes, the most this server takes", field="file")
+
+
+def keep_bundle(storage: Storage, spool: Path, stream: BinaryIO | IO[bytes]) -> list[Stored]:
+    """Keep the files of a bundle (a zip archive); raises InvalidInput for what a bundle may not hold."""
+    with tempfile.TemporaryFile() as archive:
+        size = 0
+        while block := stream.read(BLOCK):
+            size += len(block)
+            _check_size("bundle", size, BUNDLE_BYTES)
+            archive.write(block)
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                return list(_members(opened, storage, spool))
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise InvalidInput(f"the bundle is no zip archive that can be read: {error}", field="bundle") from error
+
+
+def _members(archive: zipfile.ZipFile, storage: Storage, spool: Path) -> Iterator[Stored]:
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    if len(infos) > BUNDLE_FILES:
+        raise InvalidInput(f"the bundle holds {len(infos)} files; {BUNDLE_FILES} are the most", field="bundle")
+    left, seen = BUNDLE_BYTES, set()
+    for info in infos:
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise InvalidInput(
+                f"{info.filename[:100]!r} of the bundle is a link or a device, not a file", field="bundle"
+            )
+        if info.filename.startswith("/") or info.filename.count("/") > BUNDLE_DEPTH:
+            raise InvalidInput(f"{info.filename[:100]!r} of the bundle is no path inside of it", field="bundle")
+        path = clean_path(info.filename)
+        if path in seen:
+            raise InvalidInput(f"{path!r} is twice in the bundle", field="bundle", value=path)
+        seen.add(path)
+        with archive.open(info) as source:
+            one = keep(storage, spool, path, source, limit_bytes=left)
+        left -= one.artifact.size
+        yield one
+
+
+# -- going out ---------------------------------------------------------------------------------------------------------
+
+
+def opened(storage: Storage, one: Stored) -> BinaryIO:
+    """A file for reading; raises NotFound."""
+    return storage.open(one.key, one.attempt, one.inner)
+
+
+def zipped(storage: Storage, files: Files, paths: Iterable[str]) -> Iterator[bytes]:
+    """A zip archive of these paths, block by block; links give what they lead to."""
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for path in paths:
+            one = entry_of(files, path)
+            if one is None:
+                continue
+            info = zipfile.ZipInfo(path, (1980, 1, 1, 0, 0, 0))
+            info.external_attr = (stat.S_IFREG | (0o755 if one.artifact.executable else 0o644)) << 16
+            info.file_size = one.artifact.size
+            with opened(storage, one) as source, archive.open(info, "w") as target:
+                while block := source.read(BLOCK):
+                    target.write(block)
+                    if taken := pipe.taken():
+                        yield taken
+    yield pipe.taken()
+
+
+@contextmanager
+def laid_out(storage: Storage, spool: Path, files: Mapping[str, Stored]) -> Iterator[Path]:
+    """A folder that holds these files while the block lasts."""
+    spool.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="workspace-", dir=spool))
+    try:
+        folder = scratch / "files"
+        folder.mkdir()
+        links = []
+        for path, one in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if one.artifact.kind == "folder":
+                target.mkdir(exist_ok=True)
+            elif one.artifact.kind == "link":
+                links.append((target, one.artifact.target))
+            else:
+                _write(storage, one, target)
+        for target, to in links:  # last, so that nothing is written through one
+            target.symlink_to(to)
+        yield folder
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(storage: Storage, one: Stored, target: Path) -> None:
+    try:
+        source = opened(storage, one)
+    except NotFound as error:
+        raise NotFound(f"the bytes of {one.path!r} are not in storage any more: upload it again") from error
+    with source, target.open("xb") as writer:
+        shutil.copyfileobj(source, writer, BLOCK)
+    os.chmod(target, 0o755 if one.artifact.executable else 0o644)  # noqa: PTH101
+
+
+# -- moving ------------------------------------------------------------------------------------------------------------
+
+
+def moves_of(files: Files, source: str, target: str) -> dict[str, str]:
+    """{old path: new path} of a move as `mv` has it; raises NotFound, InvalidInput."""
+    into = target.endswith("/")
+    to = clean_path(target) if target.strip("./") else ""
+    into = into or not to or any(path.startswith(to + "/") for path in files)
+    plain = source.strip("/").removeprefix("./")
+    paths = matching(files, plain)
+    if not paths:
+        raise NotFound(f"{source} did not match any existing file", path=source)
+    if plain in files or any(path.startswith(plain + "/") for path in files):
+        roots = dict.fromkeys(paths, plain)
+    else:
+        fits = _regex(plain)
+        roots = {path: next(part for part in (*_above(path), path) if fits.fullmatch(part)) for path in paths}
+        if len(set(roots.values())) > 1 and not into:
+            raise InvalidInput(f"{source} matches several files, and {target!r} is no folder", field="target")
+    moves = {}
+    for path, root in roots.items():
+        name = root.rpartition("/")[2]
+        new = "/".join(part for part in (to, name if into else "") if part) + path[len(root) :]
+        if new == path:
+            raise InvalidInput(f"{path!r} and {target!r} are the same file", field="target")
+        if root != path and new.startswith(root + "/"):
+            raise InvalidInput(f"{root!r} cannot be moved into itself", field="target")
+        moves[path] = clean_path(new)
+    return moves
