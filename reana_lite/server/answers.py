@@ -50,7 +50,7 @@ def answer(status: int, document: dict[str, Any], *, retry_after_s: float | None
     response.status_code = status
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, round(retry_after_s)))
-    if status == 401 and not response.mimetype.startswith("text/html"):
+    if status == 401 and not (response.mimetype or "").startswith("text/html"):
         response.headers["WWW-Authenticate"] = "Bearer"
     response.headers["Cache-Control"] = "no-store"
     return response

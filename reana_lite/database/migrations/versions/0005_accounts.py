@@ -7,11 +7,11 @@ revision = "0005"
 down_revision = "0004"
 
 
-def _name(name: str, length: int = 255) -> sa.Column:
+def _name(name: str, length: int = 255) -> sa.Column[Any]:
     return sa.Column(name, sa.String(length=length), server_default="", nullable=False)
 
 
-def _number(name: str, kind: type = sa.Integer) -> sa.Column:
+def _number(name: str, kind: type = sa.Integer) -> sa.Column[Any]:
     return sa.Column(name, kind(), server_default="0", nullable=False)
 
 
