@@ -1,5 +1,7 @@
 """Accounts of the server, their tokens and shares; what was uploaded, who did what."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
