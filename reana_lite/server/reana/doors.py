@@ -31,7 +31,7 @@ COMMAND_BYTES = 4000
 def add(blueprint: Blueprint) -> None:
     """Add the endpoints."""
     blueprint.post("/workflows")(create)
-    blueprint.get("/workflows")(listed)
+    blueprint.get("/workflows")(list_workflows)
     blueprint.get(f"{W}/status")(status)
     blueprint.put(f"{W}/status")(set_status)
     blueprint.post(f"{W}/start")(start)
@@ -72,7 +72,7 @@ def create() -> ResponseReturnValue:
     return jsonify({**message, "workflow_id": record.id, "workflow_name": record.full_name}), 201
 
 
-def listed() -> ResponseReturnValue:
+def list_workflows() -> ResponseReturnValue:
     """The workflows of who asks, the newest first."""
     who, database = asking.caller(), here().database
     verbose = asking.switch("verbose")

@@ -23,7 +23,7 @@ W = "/workflows/<workflow>"
 
 def add(blueprint: Blueprint) -> None:
     """Add the endpoints."""
-    blueprint.get(f"{W}/workspace")(listed)
+    blueprint.get(f"{W}/workspace")(list_files)
     blueprint.post(f"{W}/workspace")(upload)
     blueprint.get(f"{W}/workspace/<path:path>")(download)
     blueprint.delete(f"{W}/workspace/<path:path>")(remove)
@@ -45,7 +45,7 @@ def _changeable(record: RunRecord, use: WorkspaceRun | None) -> str:
     return use.workspace
 
 
-def listed(workflow: str) -> ResponseReturnValue:
+def list_files(workflow: str) -> ResponseReturnValue:
     """The files, by path."""
     _, _, files = _files(workflow)
     pattern, searched = request.args.get("file_name", ""), asking.search(request.args.get("search", ""))
