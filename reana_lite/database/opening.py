@@ -42,8 +42,9 @@ def make_engine(url: str) -> Engine:
         raise Unavailable(f"cannot make the folder of database {path}: {error.strerror}") from error
     # the path as it is written: % and ? in it mean nothing
     engine = create_engine(
-        URL.create("sqlite", database=path), connect_args={"timeout": BUSY_S, "cached_statements": 256}
-    )
+        URL.create("sqlite", database=path), connect_args={"timeout": BUSY_S, "cached_statements": 256},
+        max_overflow=-1,  # a connection is an open file: whoever waits shall wait for the lock, not for one of these
+    )  # fmt: skip
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:
