@@ -1,8 +1,8 @@
 """What other programs read: a pyhf patchset of new signals, an efficiency map as SModelS has it. Pure: things to texts.
 
 pyhf: JSON of a background-only likelihood and a patchset that adds the signal of each theory (pyhf schema 1.0.0).
-SModelS: a folder of its text database (manual, "Database Structure"): globalInfo.txt, and per region dataInfo.txt and
-one efficiency map. Files are given as path -> text; who calls writes them.
+SModelS: a folder of its text database (manual, "Database Structure"; read by SModelS 3.2.1): globalInfo.txt, and per
+region dataInfo.txt and one efficiency map. Files are given as path -> text; who calls writes them.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _s95(region: Region, result: Result) -> tuple[float | None, float | None]:
 def _map(name: str, constraint: str, points: Sequence[tuple[tuple[float, float], float]]) -> str:
     head = _lines({
         "txName": name, "constraint": constraint, "condition": "None", "conditionDescription": "None",
-        "figureUrl": "None", "validated": "False", "axes": "2*Eq(mother,x)_Eq(lsp,y)", "publishedData": "False",
+        "figureUrl": "None", "validated": "TBD", "axes": "[[x, y], [x, y]]", "publishedData": "False",
     })  # fmt: skip
     rows = []
     for (mother, lightest), value in sorted(points):

@@ -100,6 +100,8 @@ def test_efficiency_maps_of_smodels() -> None:
         "dataType: efficiencyMap", "dataId: SR4j_2200", "observedN: 60", "expectedBG: 60", "bgError: 5"]  # fmt: skip
     text = files["SR4j_2200/T1.txt"]
     assert text.startswith("txName: T1\nconstraint: [[['jet','jet']],[['jet','jet']]]\n")
+    # SModels 3 evaluates the axes as nested lists of x and y, and skips maps of which it is said that validation failed
+    assert "\nvalidated: TBD\naxes: [[x, y], [x, y]]\n" in text
     written = text.split("efficiencyMap: ")[1].replace("*GeV", "")
     assert json.loads(written) == [[[[1800, 100]] * 2, 0.172], [[[2000, 0]] * 2, 0.172]]
     assert json.loads(files["SR6j_3400/T1.txt"].split("efficiencyMap: ")[1].replace("*GeV", ""))[0][1] == 0
