@@ -50,6 +50,16 @@ class Database:
         with opening.told(self._engine):
             opening.upgrade(self._engine)
 
+    @staticmethod
+    def migrate(url: str) -> tuple[str, str]:
+        """Bring the database at a URL up to date, or make its tables; gives its version before ("": none) and now."""
+        engine = opening.make_engine(url)
+        try:
+            with opening.told(engine):
+                return opening.migrate(engine)
+        finally:
+            engine.dispose()
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Many writes as one: all of them, or none if the block raises."""

@@ -107,6 +107,17 @@ def create_or_check(engine: Engine) -> None:
         upgrade(engine)
 
 
+def migrate(engine: Engine) -> tuple[str, str]:
+    """Make the tables of a new database, or run the migrations it has not seen; its version before ("": none) and now."""
+    before = _version(engine)
+    if before is not None:
+        check_known(before)
+    if before is not None and before != tables.VERSION:
+        upgrade(engine)
+    create_or_check(engine)
+    return before or "", tables.VERSION
+
+
 def check_known(version: str) -> None:
     """Raises Conflict if a newer program has made this database."""
     if not version.isdecimal() or int(version) > int(tables.VERSION):
