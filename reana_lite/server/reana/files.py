@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -10,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from reana_lite.database import RunRecord, workspaces
 from reana_lite.database.workspaces import WorkspaceRun, clean_path
-from reana_lite.errors import InvalidInput, NotAllowed, NotFound
+from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from reana_lite.server import submissions
 from reana_lite.server.api.sending import send
 from reana_lite.server.auth import Verb
@@ -88,6 +89,8 @@ def download(workflow: str, path: str) -> ResponseReturnValue:
     if one is not None:
         response = send(opened(here().storage, one), plain, size=one.artifact.size, etag=one.artifact.digest)
         response.headers["Content-Type"] = "application/octet-stream"  # a zip that is one file is not to be unpacked
+        if re.fullmatch(r"[A-Za-z0-9_.+/ -]+", plain):  # with its folders, which the client makes
+            response.headers["Content-Disposition"] = f'attachment; filename="{plain}"'
         return response
     paths = [name for name in matching(files, plain) if entry_of(files, name) is not None]
     if not paths:
@@ -102,9 +105,12 @@ def remove(workflow: str, path: str) -> ResponseReturnValue:
     record, use, files = _files(workflow, Verb.CHANGE)
     workspace = _changeable(record, use)
     paths = matching(files, path)
-    if paths:
-        with here().database.transaction() as transaction:
-            workspaces.remove(transaction, workspace, paths)
+    try:
+        if paths:
+            with here().database.transaction() as transaction:
+                workspaces.remove(transaction, workspace, paths)
+    except Conflict as error:  # as an error of the request the client would not show why
+        return jsonify({"deleted": {}, "failed": {name: {"error": error.message} for name in paths}})
     return jsonify({"deleted": {name: {"size": files[name].artifact.size} for name in paths}, "failed": {}})
 
 
