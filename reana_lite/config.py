@@ -33,8 +33,9 @@ VARIABLES = (
     "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
     "RECAST_CONTAINER_NETWORK", "RECAST_KUBERNETES_OPTIONS", "RECAST_KUBERNETES_NAMESPACE", "RECAST_KUBERNETES_IMAGE",
-    "RECAST_SCAN_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
+    "RECAST_SCAN_LIMIT", "RECAST_NODE_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
     "RECAST_UPLOAD_LIMIT", "RECAST_ALLOW_UPLOADED_PROCESSES", "RECAST_ATLAS_CATALOGUE", "RECAST_DEFAULT_RUN_BACKEND",
+    "RECAST_SERVER", "RECAST_TOKEN",
     "PACKTIVITY_CVMFS_LOCATION", "PACKTIVITY_CVMFS_PROPAGATION", "PACKTIVITY_AUTH_LOCATION", "PACKTIVITY_AUTH_TARGETDIR",
 )  # fmt: skip
 
@@ -153,6 +154,9 @@ class Settings:
     scan_limit: int = 100_000
     """RECAST_SCAN_LIMIT (points): a slip of a step width is to be told, not computed."""
 
+    node_limit: int = 200_000
+    """RECAST_NODE_LIMIT (nodes, default as the engine has it): the largest graph that an uploaded workflow may grow to."""
+
     hosts: tuple[str, ...] = ()
     """RECAST_HOSTS (names joined by ","; default: this machine only): under which names the server may be asked; others are
     refused, because a page of another site could otherwise be made to talk to it."""
@@ -213,6 +217,7 @@ class _Reader:
             credentials=self.read("PACKTIVITY_AUTH_LOCATION", _folder, Path("/home/recast/recast_auth")),
             credentials_target=self.read("PACKTIVITY_AUTH_TARGETDIR", _target, "/recast_auth"),
             scan_limit=self.read("RECAST_SCAN_LIMIT", _count, 100_000),
+            node_limit=self.read("RECAST_NODE_LIMIT", _count, 200_000),
             hosts=self.read("RECAST_HOSTS", _hosts, ()),
             proxies=self.read("RECAST_PROXIES", _few, 0),
             upload_limit_bytes=self.read("RECAST_UPLOAD_LIMIT", parse_bytes, 1_000_000_000),

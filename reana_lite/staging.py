@@ -331,7 +331,7 @@ class Stager:
             if there != size or "sha256:" + hashed.hexdigest() != digest:
                 raise Refused(f"{path} is damaged in storage: it is not what its digest says")
             if executable:
-                os.chmod(path, 0o755)  # noqa: PTH101
+                os.chmod(path, 0o755)  # noqa: PTH101  # nosec B103 - a program that steps of any user id run
 
         return bring
 

@@ -154,7 +154,7 @@ class Catalogue:
         if must not in content and (not other or other not in content):
             return None
         try:
-            return yaml.load(content, Loader=_Loader)
+            return yaml.load(content, Loader=_Loader)  # nosec B506 - it is a safe loader
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             line = "" if mark is None else f":{mark.line + 1}"

@@ -196,7 +196,7 @@ def _opened(uri: str, timeout_s: float, token: str) -> Iterator[IO[bytes]]:
     if token and parts.scheme == "https":
         request.add_unredirected_header("PRIVATE-TOKEN", token)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # nosec B310 - http and https only, see above
             yield answer
     except urllib.error.HTTPError as error:
         error.close()

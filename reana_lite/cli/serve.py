@@ -91,7 +91,13 @@ def _log(as_json: bool) -> None:
 
 
 class _Server:
-    """gunicorn with threads, set up from here rather than from files and its own command line."""
+    """gunicorn with threads, set up from here rather than from files and its own command line.
+
+    Slow clients: a connection that sends nothing waits in the poller and holds no thread; one that sends its headers or its
+    body by drops holds one of `threads` until it is through, so a server that the world can reach stands behind a proxy that
+    reads requests whole (nginx as it is set up, an Ingress). Headers and lines are bounded by gunicorn, bodies by
+    RECAST_UPLOAD_LIMIT, followers of events by RECAST_FOLLOWERS below `threads`.
+    """
 
     def __init__(
         self,
@@ -144,7 +150,8 @@ class _Server:
     def ready(self, arbiter: Any) -> None:
         """Say where it is, and how to come in."""
         address = arbiter.LISTENERS[0].sock.getsockname()
-        name = "127.0.0.1" if address[0] in ("0.0.0.0", "::", "127.0.0.1") else f"[{address[0]}]"
+        # nothing is bound here: it is told how to reach what is
+        name = "127.0.0.1" if address[0] in ("0.0.0.0", "::", "127.0.0.1") else f"[{address[0]}]"  # nosec B104
         url = f"http://{name}:{address[1]}"
         if self.several:
             click.echo(f"recast serves {url}; users log in", err=True)

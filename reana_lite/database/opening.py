@@ -153,7 +153,7 @@ def _alone(connection: Connection) -> None:
 def _create(connection: Connection) -> None:
     tables.metadata.create_all(connection, checkfirst=False)
     connection.exec_driver_sql(_FIRST_STAMP)
-    connection.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{tables.VERSION}')")
+    connection.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{tables.VERSION}')")  # nosec B608 - a constant
     _first_rows(connection)
 
 

@@ -105,7 +105,8 @@ def submit_prepared(
     who, installation = auth.need(Verb.SUBMIT, who), here()
     intake.refuse_uploads(installation.settings)
     check_quota(installation, who)
-    own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options})
+    bounds = {"max_nodes": installation.settings.node_limit}
+    own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options, **bounds})
     run = submit(
         own,
         database=installation.database,
