@@ -34,7 +34,7 @@ from reana_lite.target import Prepared, TargetOptions, resolve
 from reana_lite.target.files import Scratch
 from reana_lite.target.points import declared_points, folder_points, patchset_points
 from reana_lite.theory.condition import Expression
-from reana_lite.theory.scan import Point, grid, of_files, parse_axis, read_table
+from reana_lite.theory.scan import MAX_TABLE_BYTES, Point, grid, of_files, parse_axis, read_table
 
 Say = Callable[[str], None]
 
@@ -144,7 +144,8 @@ class AskedScan:
             path = Path(self.folder) / Path(self.table).expanduser()
             if not path.is_file():
                 raise InvalidInput(f"table {path} is no file", field="table", value=str(path))
-            return read_table(path.read_bytes(), path.name)
+            with path.open("rb") as stream:  # one byte too many is refused, but never a whole huge file read
+                return read_table(stream.read(MAX_TABLE_BYTES + 1), path.name)
         if self.theories:
             return of_files(self.theories)
         if self.folder_of_theories:

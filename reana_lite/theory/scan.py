@@ -256,7 +256,7 @@ def read_table(content: bytes, source: str) -> tuple[Point, ...]:
     A column `name` names the points. InvalidInput with the line of every row that has too few or too many cells.
     """
     if len(content) > MAX_TABLE_BYTES:
-        raise InvalidInput(f"{source}: {len(content)} bytes; a table of points has at most {MAX_TABLE_BYTES}")
+        raise InvalidInput(f"{source}: a table of points has at most {MAX_TABLE_BYTES} bytes, this has more")
     lines = as_text(content, source).splitlines()
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
     if len(numbered) < 2:
