@@ -114,6 +114,17 @@ class Release:
         words = ["upgrade", "--install", self.name, str(CHART), "--wait", "--timeout", f"{READY_S:.0f}s"]
         self.helm(*words, values=self.values(**changed))
 
+    def run(self, component: str, *words: str, said: str = "") -> str:
+        """What a command prints in a pod of a component, by `kubectl exec`; `said` is its standard input."""
+        path = f"{self.cluster.settings.get('RECAST_DEV_CACHE', '')}/bin:{os.environ.get('PATH', '')}"
+        command = ["kubectl", "-n", self.namespace, "exec", "-i", f"deploy/{self.name}-{component}", "--", *words]
+        done = subprocess.run(
+            command, input=said, text=True, capture_output=True, check=False, timeout=120,
+            env={**os.environ, "PATH": path, "KUBECONFIG": str(self.cluster.kubeconfig)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def pods(self, component: str) -> list[Any]:
         """The pods of a component that are not on their way out."""
         found = kubernetes.client.CoreV1Api(self.api).list_namespaced_pod(

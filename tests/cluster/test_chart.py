@@ -18,7 +18,7 @@ from running_cluster import IMAGE, Cluster, wait_until
 
 from reana_lite.config import Settings
 from reana_lite.database import Database, accounts
-from reana_lite.database.accounts import Role, User
+from reana_lite.database.accounts import Role
 from reana_lite.intake import Asked, submit_run
 from reana_lite.storage import open_storage
 
@@ -162,8 +162,11 @@ def test_values_that_lack_are_told(cluster: Cluster, values: dict[str, Any], wor
 
 @pytest.fixture(scope="module")
 def installed(cluster: Cluster, api: Any) -> Iterator[Release]:
-    """One release for the tests below, with two workers and a server."""
+    """One release for the tests below, with two workers and a server, which serves when there is an account."""
     with release(cluster, api) as one:
+        one.deploy(server__enabled=False)
+        add = ["recast", "admin", "users", "add", "anna", "--role", "admin", "--password-stdin"]
+        assert "anna" in one.run("worker", *add, said="correct horse battery\n")
         one.deploy()
         yield one
 
@@ -258,7 +261,6 @@ def test_a_run_of_the_catalogue_through_the_server(installed: Release, laptop: L
     if "RECAST_TEST_MAIN_JOB" not in os.environ and os.environ.get("CI") != "true":
         pytest.skip("minutes of a whole core: set RECAST_TEST_MAIN_JOB")
     installed.deploy(jobs__options__cpus=0.5, jobs__options__memory_bytes=10**9)
-    accounts.add_user(laptop.database, User("anna", Role.USER))
     token, _ = accounts.add_token(laptop.database, "anna", kind="token", role=Role.USER, valid_s=3600)
     asked = {"analysis": "atlas-susy-2018-22", "example": "gluino_2000_0", "parameters": {"n_events": 200}}
     run = ask(f"{server}/api/v1/runs", "POST", token=token, body=asked)["id"]
