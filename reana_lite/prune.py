@@ -1,13 +1,13 @@
 """Makes room: removes kept outputs that nobody needs any more, records first, so that nothing names what is gone.
 
-Never taken: what an unfinished run names or a worker is executing; by default, what a finished run names either.
+Never taken: what an unfinished run or an uploaded workspace names or a worker is executing; by default, what a finished run names either.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reana_lite.database import Database
+from reana_lite.database import Database, workspaces
 from reana_lite.inputs import owner_of
 from reana_lite.storage.base import Storage
 
@@ -26,7 +26,7 @@ def prune(
 ) -> list[Pruned]:
     """Remove outputs made before that moment (UTC seconds) and places without a record; gives what went."""
     places = list(storage.places())  # first: what is made after this look is not looked at
-    named = database.places_of_runs(unfinished_only=not keep_runs)
+    named = database.places_of_runs(unfinished_only=not keep_runs) | workspaces.places(database)
     recent = database.ended_since(before)
     kept_runs = database.runs_by_id(unfinished_only=not keep_runs)
     gone: list[Pruned] = []

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -121,10 +122,9 @@ def matching(files: Files, pattern: str) -> list[str]:
     below = [path for path in files if path.startswith(plain + "/")]
     if below or not re.search(r"[*?\[]", plain):
         return below
-    if len(plain) > 500 or plain.count("*") > 20:
+    if len(plain) > 500:
         raise InvalidInput("the pattern is too long", field="file_name", value=plain[:100])
-    fits = _regex(plain)
-    return [path for path in files if any(fits.fullmatch(part) for part in (path, *_above(path)))]
+    return [path for path in files if any(_fits(plain, part) for part in (path, *_above(path)))]
 
 
 def _above(path: str) -> Iterator[str]:
@@ -132,28 +132,16 @@ def _above(path: str) -> Iterator[str]:
     return ("/".join(parts[:cut]) for cut in range(1, len(parts)))
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    """A pattern of shells, with ** for folders of any depth."""
-    text, at = "", 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at):
-            text, at = text + "(?:[^/]+/)*", at + 3
-        elif pattern.startswith("**", at):
-            text, at = text + ".*", at + 2
-        elif pattern[at] == "*":
-            text, at = text + "[^/]*", at + 1
-        elif pattern[at] == "?":
-            text, at = text + "[^/]", at + 1
-        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
-            inner = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
-            inner = "^" + inner[1:] if inner.startswith("!") else inner.replace("^", "\\^")
-            text, at = f"{text}(?!/)[{inner}]", end + 1
+def _fits(pattern: str, path: str) -> bool:
+    """Whether a path fits a pattern of shells, with ** for folders of any depth: time grows with their product only."""
+    parts = path.split("/")
+    reached = {0}
+    for wanted in pattern.split("/"):
+        if wanted == "**":
+            reached = set(range(min(reached, default=len(parts) + 1), len(parts) + 1))
         else:
-            text, at = text + re.escape(pattern[at]), at + 1
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise InvalidInput(f"{pattern!r} is no pattern of file names", field="file_name", value=pattern) from error
+            reached = {at + 1 for at in reached if at < len(parts) and fnmatchcase(parts[at], wanted)}
+    return len(parts) in reached
 
 
 # -- coming in ---------------------------------------------------------------------------------------------------------
@@ -312,8 +300,7 @@ def moves_of(files: Files, source: str, target: str) -> dict[str, str]:
     if plain in files or any(path.startswith(plain + "/") for path in files):
         roots = dict.fromkeys(paths, plain)
     else:
-        fits = _regex(plain)
-        roots = {path: next(part for part in (*_above(path), path) if fits.fullmatch(part)) for path in paths}
+        roots = {path: next(part for part in (*_above(path), path) if _fits(plain, part)) for path in paths}
         if len(set(roots.values())) > 1 and not into:
             raise InvalidInput(f"{source} matches several files, and {target!r} is no folder", field="target")
     moves = {}

@@ -43,7 +43,8 @@ class Served:
     def __call__(self, *args: str, code: int | None = 0, name: str = "alice", program: str = "reana-client") -> str:
         """Run a command of the client; gives all that it prints."""
         environment = {
-            "PATH": f"{self.env}/bin:{os.environ['PATH']}", "HOME": str(self.folder), "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore",
+            "PATH": f"{self.env}/bin:{os.environ['PATH']}", "HOME": str(self.folder), "LC_ALL": "C.UTF-8",
+            "PYTHONWARNINGS": "ignore",
             "REANA_SERVER_URL": self.url, "REANA_ACCESS_TOKEN": self.world.tokens.get(name, name), **self.more,
         }  # fmt: skip
         done = subprocess.run(
