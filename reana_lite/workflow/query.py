@@ -15,6 +15,12 @@ from typing import Any, NamedTuple
 
 from reana_lite.errors import InvalidWorkflow
 
+MAX_TEXT = 10_000
+"""Length of a query (characters); published workflows have some hundred at most."""
+
+MAX_STEPS = 5_000_000
+"""Values that one query may look at: several `..` in a row multiply."""
+
 
 class Match(NamedTuple):
     """A value and the match it was found in (None: the top)."""
@@ -91,7 +97,7 @@ class Query:
         if self.plain and isinstance(self.path, Fields):
             return [data[name] for name in self.path.names if name in data] if isinstance(data, dict) else []
         try:
-            return [match.value for match in _find(self.path, Match(data, None))]
+            return [match.value for match in _find(self.path, Match(data, None), [MAX_STEPS])]
         except (TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RecursionError) as error:
             raise InvalidWorkflow(
                 f"the query {self.text!r} cannot be applied: {_reason(error)}", query=self.text
@@ -102,7 +108,12 @@ def parse(text: Any) -> Query:
     """The query of a text; raises InvalidWorkflow with the column if it is not one."""
     if not isinstance(text, str):
         raise InvalidWorkflow(f"a query must be a string, not {text!r}")
-    return _parsed(text)
+    if len(text) > MAX_TEXT:
+        raise InvalidWorkflow(f"the query {text[:60]!r}... has more than {MAX_TEXT} characters")
+    try:
+        return _parsed(text)
+    except RecursionError:
+        raise InvalidWorkflow(f"the query {text[:60]!r}... is nested too deeply") from None
 
 
 @lru_cache(maxsize=4096)
@@ -114,22 +125,30 @@ def _parsed(text: str) -> Query:
 
 
 # -- finding -----------------------------------------------------------------------------------------------------------
-def _find(path: Path, at: Match) -> list[Match]:
+def _find(path: Path, at: Match, left_over: list[int]) -> list[Match]:
+    found = _found(path, at, left_over)
+    left_over[0] -= 1 + len(found)
+    if left_over[0] < 0:
+        raise NotImplementedError(f"it looks at more than {MAX_STEPS} values")
+    return found
+
+
+def _found(path: Path, at: Match, left_over: list[int]) -> list[Match]:
     match path:
         case Fields(names=names):
             return _fields(names, at)
         case Binary(operator=".", left=left, right=right):
-            return [found for match in _find(left, at) for found in _find(right, _wrapped(match))]
+            return [found for match in _find(left, at, left_over) for found in _find(right, _wrapped(match), left_over)]
         case Index(index=index):
             return [Match(at.value[index], at)] if len(at.value) > index else []
         case Slice(start=start, end=end):
             return _slice(start, end, at)
         case Binary(operator="|", left=left, right=right):
-            return _find(left, at) + _find(right, at)
+            return _find(left, at, left_over) + _find(right, at, left_over)
         case Binary(operator="where", left=left, right=right):
-            return [match for match in _find(left, at) if _find(right, _wrapped(match))]
+            return [match for match in _find(left, at, left_over) if _find(right, _wrapped(match), left_over)]
         case Binary(operator="..", left=left, right=right):
-            return [found for match in _find(left, at) for found in _descend(right, match)]
+            return [found for match in _find(left, at, left_over) for found in _descend(right, match, left_over)]
         case Root():
             while at.context is not None:
                 at = at.context
@@ -161,16 +180,16 @@ def _slice(start: int | None, end: int | None, at: Match) -> list[Match]:
     return [Match(at.value[index], at) for index in range(len(at.value))[start:end]]
 
 
-def _descend(right: Path, at: Match | None) -> list[Match]:
+def _descend(right: Path, at: Match | None, left_over: list[int]) -> list[Match]:
     if at is None:
         raise AttributeError("above the top")
-    found = _find(right, at)
+    found = _find(right, at, left_over)
     if isinstance(at.value, list):
         for element in at.value:
-            found = found + _descend(right, Match(element, at))
+            found += _descend(right, Match(element, at), left_over)
     elif isinstance(at.value, dict):
         for element in at.value.values():
-            found = found + _descend(right, Match(element, at))
+            found += _descend(right, Match(element, at), left_over)
     return found
 
 

@@ -181,3 +181,21 @@ def _found(query: Query, data: Any) -> Any:
         return query.find(data)
     except InvalidWorkflow as error:
         return error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("*" + "..*" * 12, "values"),
+        ("(a|a)" + ".(a|a)" * 40, "values"),
+        ("(" * 4000 + "a" + ")" * 4000, "nested"),
+        ("a." * 6000 + "a", "characters"),
+        ("a" + ".a" * 4000, "nested|recursion"),
+    ],
+)
+def test_queries_that_explode_are_ended(text: str, reason: str) -> None:
+    data: dict[str, Any] = {}
+    for _ in range(60):
+        data = {"a": data, "b": [data]} if len(str(data)) < 5000 else {"a": data}
+    with pytest.raises(InvalidWorkflow, match=reason):
+        parse(text).find(data)
