@@ -262,7 +262,7 @@ def test_a_run_of_the_catalogue_through_the_server(installed: Release, laptop: L
         pytest.skip("minutes of a whole core: set RECAST_TEST_MAIN_JOB")
     installed.deploy(jobs__options__cpus=0.5, jobs__options__memory_bytes=10**9)
     token, _ = accounts.add_token(laptop.database, "anna", kind="token", role=Role.USER, valid_s=3600)
-    asked = {"analysis": "atlas-susy-2018-22", "example": "gluino_2000_0", "parameters": {"n_events": 200}}
+    asked = {"analysis": "atlas-susy-2018-22", "example": "default", "parameters": {"n_events": 200}}
     run = ask(f"{server}/api/v1/runs", "POST", token=token, body=asked)["id"]
     assert laptop.over(run, 900.0) == "finished", installed.told()
     result = ask(f"{server}/api/v1/runs/{run}/result", token=token)
