@@ -19,7 +19,8 @@ DEAF_S = 60.0
 
 @dataclass(slots=True)
 class Attempt:
-    """See the module. Times are seconds since the epoch. `intent` is what we end it for (see ends.Evidence)."""
+    """See the module. Times are seconds since the epoch. `intent` is what we end it for (see ends.Evidence).
+    `has_ticket`: storage holds its ticket, or may."""
 
     key: str
     attempt: int
@@ -36,6 +37,7 @@ class Attempt:
     sent: bool = False
     exists: bool = False
     over: bool = False
+    has_ticket: bool = False
     trouble_at: float = 0.0
     told: set[str] = field(default_factory=set)
 

@@ -1,6 +1,6 @@
 """The door to a cluster: threads that create Jobs, follow their pods, end them in time and take their outcomes.
 
-A Job is created once its ticket is in storage, and deleted once its outcome is (outcome.json): whatever dies meanwhile, the
+A Job is deleted once its outcome is (outcome.json): whatever dies meanwhile, the
 outcome is there or the Job is. Another worker's Jobs are left alone: only attempts that were submitted here, or that
 `recover` was told of, are touched. While the API server or the storage does not answer, everything waits and nothing is
 judged. Called by the worker, from one thread (`wake` and `prepare` from any).
@@ -228,7 +228,7 @@ class KubernetesBackend:
     def _enter(self, about: About, task: Task | None, *, created_at: float = 0.0) -> Attempt:
         name = pod.job_name(self.options.installation, about.key, about.attempt)
         one = Attempt(about.key, about.attempt, name, about, task, about.submitted_at, created_at)
-        one.exists = task is None
+        one.exists = one.has_ticket = task is None
         self._attempts[one.place] = one
         return one
 
@@ -405,6 +405,8 @@ class KubernetesBackend:
 
     def _remove(self, one: Attempt) -> None:
         self.api.delete_job(one.name)
+        if not one.has_ticket:
+            return
         with contextlib.suppress(Unavailable):  # tickets run out by themselves
             self.storage.drop_ticket(ticket_name(one.key, one.attempt))
 

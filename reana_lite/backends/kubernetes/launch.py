@@ -1,4 +1,4 @@
-"""From a task to a Job in the cluster: its ticket into storage, then the Job, then the Secret with the link.
+"""From a task to a Job in the cluster: the Job, then the Secret with its ticket (or a link to one that is large).
 
 Every request waits for a world that does not answer; what is there already is followed, not made again. Called by the
 backend, from its threads.
@@ -14,17 +14,18 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from reana_lite.artifact import Manifest
-from reana_lite.backends.base import Report, Task
+from reana_lite.backends.base import Report
 from reana_lite.backends.kubernetes import pod
 from reana_lite.backends.kubernetes.api import Api, Refused
 from reana_lite.backends.kubernetes.attempt import Attempt, Rate
 from reana_lite.backends.kubernetes.options import Options
-from reana_lite.backends.kubernetes.outcomes import Outcomes, failed, stopped
+from reana_lite.backends.kubernetes.outcomes import failed, stopped
+from reana_lite.backends.kubernetes.paths import TICKET_LIMIT_BYTES
 from reana_lite.backends.kubernetes.record import about_from
 from reana_lite.backends.kubernetes.ticket import Bound, ObjectStorage, bind, ticket_of
 from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.errors import InvalidInput, Unavailable
-from reana_lite.job import Cause
+from reana_lite.job import Cause, SecretKind
 
 T = TypeVar("T")
 
@@ -64,7 +65,6 @@ class Launch:
         self.api = api
         self.options = options
         self.tell = tell
-        self.outcomes = Outcomes(storage)
         self.patiently = Patience(ended)
         self._ended = ended
         self._rate = Rate(options.create_per_s)
@@ -74,9 +74,11 @@ class Launch:
         """None if the Job is there now; a report of the end if there is nothing to run, or it cannot be."""
         task = one.task
         assert task is not None
-        recorded = self.patiently(lambda: self.outcomes.recorded(one.key, one.attempt))
-        if recorded is not None:
-            return recorded
+        # An attempt that is submitted has just begun: only `recover` has to look for what became of one.
+        unfit = [secret.name for secret in task.secrets if secret.kind is SecretKind.ENV and not _is_text(secret.value)]
+        if unfit:
+            text = f"secret {unfit[0]!r} is not text, so it cannot be a variable; keep it as a file"
+            return Report(one.key, one.attempt, failed(Cause.EXIT, text, reason="refused"))
         try:
             wants = wants_of(task.job, self.options)
         except InvalidInput as error:
@@ -84,7 +86,7 @@ class Launch:
         bound = bind(task)
         valid_s = round(self.options.links_valid_s + (wants.timeout_s or 0))
         try:
-            link = self.patiently(lambda: self._ticket(task, bound, wants.timeout_s, valid_s))
+            ticket = self.patiently(lambda: self._ticket(one, bound, wants.timeout_s, valid_s))
         except Unavailable as error:
             return Report(one.key, one.attempt, failed(Cause.LOST, error.message, reason="input-gone"))
         if not self._rate.take(self._ended):
@@ -96,21 +98,28 @@ class Launch:
         try:
             job = self.patiently(lambda: self._create_job(one, document))
             one.exists = True
-            self.patiently(lambda: self._create_secret(job, pod.secret_values(bound, link)))
+            self.patiently(lambda: self._create_secret(job, pod.secret_values(bound, ticket, task.secrets)))
         except Refused as error:
+            if one.exists:
+                self.patiently(lambda: self.api.delete_job(one.name))
             cause = Cause.IMAGE if "image" in error.message else Cause.EXIT
             text = f"the cluster does not take this step: {error.message}"
             return Report(one.key, one.attempt, failed(cause, text, reason="refused"))
         return None
 
-    def _ticket(self, task: Task, bound: Bound, timeout_s: float | None, valid_s: int) -> str:
+    def _ticket(self, one: Attempt, bound: Bound, timeout_s: float | None, valid_s: int) -> str:
+        """The ticket itself if it is small, which saves two requests per job; else a link to it."""
+        task = one.task
+        assert task is not None
         ticket = ticket_of(
             task, bound, storage=self.storage, manifest=self._manifest, valid_s=valid_s, timeout_s=timeout_s,
             most_files=self.options.most_files, most_bytes=self.options.most_output_bytes,
         )  # fmt: skip
-        return self.storage.put_ticket(
-            ticket_name(task.key, task.attempt), json.dumps(ticket).encode(), valid_s=valid_s
-        )
+        text = json.dumps(ticket, separators=(",", ":"))
+        if len(text) <= TICKET_LIMIT_BYTES:
+            return text
+        one.has_ticket = True
+        return self.storage.put_ticket(ticket_name(task.key, task.attempt), text.encode(), valid_s=valid_s)
 
     def _known_manifest(self, key: str, attempt: int) -> Manifest:
         found = self.storage.manifest(key, attempt)
@@ -140,7 +149,7 @@ class Launch:
         one.created_at = one.created_at or time.time()
         return job
 
-    def _create_secret(self, job: Mapping[str, Any], values: Mapping[str, str]) -> None:
+    def _create_secret(self, job: Mapping[str, Any], values: Mapping[str, bytes]) -> None:
         if not job:
             return
         try:
@@ -148,6 +157,13 @@ class Launch:
         except Refused as error:
             if error.status != 409:
                 raise
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        return "\0" not in value.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def ticket_name(key: str, attempt: int) -> str:

@@ -38,7 +38,13 @@ NOT_BEGUN = 125
 """Exit code of a step that was told not to begin, or whose stager was gone."""
 
 TICKET_VARIABLE = "RECAST_TICKET"
-"""Variable of the stager: a link to its ticket."""
+"""Variable of the stager: its ticket (JSON), or a link to it."""
+
+TICKET_LIMIT_BYTES = 96_000
+"""Tickets above this lie in storage: the kernel refuses variables of 128 KiB, and etcd keeps what is below."""
+
+SECRETS = "/reana-lite/secrets"
+"""Files of the run's secrets, for the step alone; $RECAST_SECRETS names it."""
 
 TERMINATION = "/dev/termination-log"
 """What a container writes here, the cluster keeps with the pod's status (at most 4096 bytes)."""

@@ -12,10 +12,11 @@ another order of opening the pipes both would wait for ever. Names are determini
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reana_lite.backends.base import Task
@@ -29,12 +30,14 @@ from reana_lite.backends.kubernetes.paths import (
     NOT_BEGUN,
     ROOT,
     SCRIPT,
+    SECRETS,
     STEP,
     TICKET_VARIABLE,
     place_of,
 )
 from reana_lite.backends.kubernetes.ticket import Bound
 from reana_lite.backends.kubernetes.wants import Wants
+from reana_lite.job import Secret, SecretKind
 
 INSTALLATION, KEY, ATTEMPT, RUN = (f"reana-lite/{name}" for name in ("installation", "key", "attempt", "run"))
 """Labels."""
@@ -101,19 +104,23 @@ def labels_of(installation: str, key: str, attempt: int, label: str = "") -> dic
     return labels
 
 
-def secret_of(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+def secret_of(job: Mapping[str, Any], values: Mapping[str, bytes]) -> dict[str, Any]:
     """The Secret of a Job that exists (its answer from the API server): it goes when the Job goes."""
     metadata = job["metadata"]
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"]}
     return {
-        "apiVersion": "v1", "kind": "Secret", "immutable": True, "stringData": dict(values),
+        "apiVersion": "v1", "kind": "Secret", "immutable": True,
+        "data": {name: base64.b64encode(value).decode() for name, value in values.items()},
         "metadata": {"name": metadata["name"], "labels": metadata.get("labels", {}), "ownerReferences": [owner]},
     }  # fmt: skip
 
 
-def secret_values(bound: Bound, link: str) -> dict[str, str]:
-    """What the Secret of a job holds: the link to its ticket, and small texts that containers find at given paths."""
-    return {"ticket": link} | {f"mount{n}": text for n, text in enumerate(bound.mounts.values())}
+def secret_values(bound: Bound, ticket: str, secrets: Sequence[Secret] = ()) -> dict[str, bytes]:
+    """What the Secret of a job holds: its ticket or a link to it, small texts that containers find at given paths, and
+    the secrets of the run. The keys are ours: no name of the user's is one."""
+    values = {"ticket": ticket.encode()}
+    values |= {f"mount{n}": text.encode(errors="surrogateescape") for n, text in enumerate(bound.mounts.values())}
+    return values | {f"secret{n}": secret.value for n, secret in enumerate(secrets)}
 
 
 def job_of(task: Task, bound: Bound, wants: Wants, options: Options, *, submitted_at: float) -> dict[str, Any]:
@@ -159,13 +166,19 @@ def _pod(task: Task, bound: Bound, wants: Wants, options: Options, name: str) ->
     volumes: list[dict[str, Any]] = [{"name": "work", "emptyDir": {"sizeLimit": str(wants.disk_bytes)}}]
     if bound.mounts:
         volumes.append({"name": "texts", "secret": {"secretName": name, "defaultMode": 0o444}})
+    files = [
+        {"key": f"secret{n}", "path": secret.name}
+        for n, secret in enumerate(task.secrets) if secret.kind is SecretKind.FILE
+    ]  # fmt: skip
+    if files:
+        volumes.append({"name": "secrets", "secret": {"secretName": name, "defaultMode": 0o440, "items": files}})
     if wants.cvmfs:
         volumes.append({"name": "cvmfs", "persistentVolumeClaim": {"claimName": options.cvmfs_claim, "readOnly": True}})
     spec: dict[str, Any] = {
         "restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False,
         "securityContext": pod_security(options, wants.uid), "volumes": volumes,
         # The stager comes first: the cluster makes the folders of its mounts, and those must be there before the step's.
-        "containers": [_stager(task, options, name), _step(task, bound, wants, options)],
+        "containers": [_stager(task, options, name), _step(task, bound, wants, options, name)],
         # Whoever ends the pod from outside (a drain) leaves a finished step time for its outputs; we name our own grace.
         "terminationGracePeriodSeconds": round(max(options.grace_s, options.upload_grace_s)),
         "tolerations": _tolerations(options),
@@ -227,7 +240,7 @@ def _stager(task: Task, options: Options, name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _step(task: Task, bound: Bound, wants: Wants, options: Options) -> dict[str, Any]:
+def _step(task: Task, bound: Bound, wants: Wants, options: Options, name: str) -> dict[str, Any]:
     place = place_of(task.key, task.attempt)
     own = f"{place}/files"
     mounts: list[dict[str, Any]] = [
@@ -239,6 +252,13 @@ def _step(task: Task, bound: Bound, wants: Wants, options: Options) -> dict[str,
         {"name": "texts", "mountPath": path, "subPath": f"mount{n}", "readOnly": True}
         for n, path in enumerate(bound.mounts)
     ]
+    variables: dict[str, dict[str, Any]] = {key: {"value": escaped(value)} for key, value in bound.variables.items()}
+    if any(secret.kind is SecretKind.FILE for secret in task.secrets):
+        mounts.append({"name": "secrets", "mountPath": SECRETS, "readOnly": True})
+        variables["RECAST_SECRETS"] = {"value": SECRETS}
+    for n, secret in enumerate(task.secrets):
+        if secret.kind is SecretKind.ENV:
+            variables[secret.name] = {"valueFrom": {"secretKeyRef": {"name": name, "key": f"secret{n}"}}}
     if wants.cvmfs:
         mounts.append({"name": "cvmfs", "mountPath": "/cvmfs", "readOnly": True, "mountPropagation": "HostToContainer"})
     limits: dict[str, str] = {
@@ -252,7 +272,7 @@ def _step(task: Task, bound: Bound, wants: Wants, options: Options) -> dict[str,
     return {
         "name": STEP_NAME, "image": wants.image, "imagePullPolicy": options.pull_policy,
         "command": ["sh", "-c", *(escaped(text) for text in (PROLOGUE, "sh", *arguments))],
-        "env": [{"name": name, "value": escaped(value)} for name, value in bound.variables.items()],
+        "env": [{"name": variable, **value} for variable, value in variables.items()],
         "volumeMounts": mounts, "resources": {"requests": requests, "limits": limits},
         "securityContext": dict(CONTAINER_SECURITY),
     }  # fmt: skip

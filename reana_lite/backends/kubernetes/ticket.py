@@ -1,6 +1,6 @@
 """What the stager in a pod is told: which files to bring, what to lay out, where outputs go, how much.
 
-The ticket is a JSON document in storage; the pod gets one link to it.
+The ticket is a JSON document; the pod gets it in its Secret, or a link to it if it is large.
 reana_lite/staging.py reads it. No network here but the storage's own signing.
 """
 

@@ -19,7 +19,19 @@ from reana_lite.backends.kubernetes.record import About, Container, Pod
 from reana_lite.backends.kubernetes.ticket import bind
 from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.errors import InvalidInput
-from reana_lite.job import RUN_ROOT, Cause, Environment, EnvironmentKind, Input, JobSpec, JobState, Mount, Resources
+from reana_lite.job import (
+    RUN_ROOT,
+    Cause,
+    Environment,
+    EnvironmentKind,
+    Input,
+    JobSpec,
+    JobState,
+    Mount,
+    Resources,
+    Secret,
+    SecretKind,
+)
 
 DIGEST = "sha256:" + "ab" * 32
 DEFAULTS = Options()
@@ -199,9 +211,21 @@ def test_inputs_are_read_only_unless_the_task_says_otherwise() -> None:
 def test_small_texts_come_by_the_secret() -> None:
     environment = Environment(EnvironmentKind.CONTAINER, "x", mounts=(Mount("/etc/p.json", "{}"),))
     task = Task("k", 1, JobSpec(f"{RUN_ROOT}/own", "true", environment=environment))
-    assert pod.secret_values(bind(task), "link") == {"ticket": "link", "mount0": "{}"}
+    assert pod.secret_values(bind(task), "link") == {"ticket": b"link", "mount0": b"{}"}
     mount = next(m for m in step_of(document(task))["volumeMounts"] if m["name"] == "texts")
     assert (mount["mountPath"], mount["subPath"], mount["readOnly"]) == ("/etc/p.json", "mount0", True)
+
+
+def test_secrets_of_the_run_are_the_steps_alone_and_in_no_job() -> None:
+    secrets = (Secret("TOKEN", SecretKind.ENV, b"hush-1"), Secret("key.pem", SecretKind.FILE, b"\0hush-2"))
+    made = document(task := Task("k", 1, job(), secrets=secrets))
+    assert "hush" not in json.dumps(made)
+    assert {b"hush-1", b"\0hush-2"} <= set(pod.secret_values(bind(task), "link", secrets).values())
+    stager, step = made["spec"]["template"]["spec"]["containers"]
+    assert "secret0" in json.dumps(step["env"])
+    assert "secret0" not in json.dumps(stager)
+    assert "/reana-lite/secrets" not in json.dumps(stager)
+    assert {"name": "RECAST_SECRETS", "value": "/reana-lite/secrets"} in step["env"]
 
 
 def test_long_lines_come_by_file() -> None:
