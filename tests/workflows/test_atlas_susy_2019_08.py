@@ -8,6 +8,7 @@ atlas_susy_2019_08_numbers.py.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import math
@@ -318,6 +319,7 @@ def test_a_published_point_gives_its_verdict(recast: Recast) -> None:
     assert document["validity"] == {"within": True, "reasons": []}
     assert document["processes"][0]["xsec_pb"] == 0.0095103
     assert document["extra"]["masses"] == {"parent_gev": 700.0, "lsp_gev": 0.0}
+    assert document["theory"]["parameters"] == {"m_c1n2": 700.0, "m_lsp": 0.0}
     regions = {row["name"]: row for row in document["regions"]}
     assert len(regions) == 9
     assert regions["SR-LM-low-mCT"]["observed"] == 16
@@ -327,8 +329,19 @@ def test_a_published_point_gives_its_verdict(recast: Recast) -> None:
     again, other = recast.run("-p", "point=C1N2_Wh_hbb_700_400")
     assert again["nodes"]["reused"] == 1  # the background
     assert other["verdict"] == "not-excluded"
+    assert other["theory"]["parameters"] == {"m_c1n2": 700.0, "m_lsp": 400.0}
     same, _ = recast.run("-p", "point=C1N2_Wh_hbb_700_0")
     assert same["nodes"]["reused"] == same["nodes"]["total"]
+
+
+@slow
+@needs_files
+def test_a_point_has_a_place_on_the_axes_of_comparisons(recast: Recast) -> None:
+    """`-p point=` alone gives masses: runs beside scans stand in the same tables and planes."""
+    places = {"C1N2_Wh_hbb_700_0": (700.0, 0.0), "C1N2_Wh_hbb_600_200": (600.0, 200.0)}
+    runs = [recast.run("-p", f"point={point}")[0]["run"] for point in places]
+    rows = list(csv.DictReader(recast("compare", *runs, "--format", "csv").splitlines()))
+    assert [(float(row["m_c1n2 [GeV]"]), float(row["m_lsp [GeV]"])) for row in rows] == list(places.values())
 
 
 @slow
