@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from reana_lite import __version__
 from reana_lite.errors import EXIT_CODE, ReanaLiteError, Unavailable
@@ -60,7 +61,7 @@ SUMMARIES = {
     "artifacts": "List the files of a run, and get them.",
     "serve": "Serve the web site and the API on this machine.",
     "worker": "Drive the runs of everybody (for deployments).",
-    "admin": "Care for an installation: database, accounts.",
+    "admin": "Accounts, tokens, retention, checks, backup, migration.",
     "cache": "Show and prune the outputs kept for reuse.",
     "backends": "Show where jobs can run here, and why not.",
     "completion": "Print the shell code that completes `recast` commands.",
@@ -81,7 +82,15 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        server = ctx.params.get("server")
+        if not server:
+            return command
+        from reana_lite.cli import remote
+
+        # set for a whole shell, it concerns no command that is about this machine
+        if cmd_name in remote.HERE and ctx.get_parameter_source("server") is ParameterSource.ENVIRONMENT:
+            return command
+        return remote.command(cmd_name, command, server)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands from their summaries, importing none of them."""
@@ -104,8 +113,9 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="recast")
 @click.option("-v", "--verbose", count=True, help="Say more on standard error (twice: everything).")
+@click.option("--server", envvar="RECAST_SERVER", metavar="URL", help="Ask a server (with the token in RECAST_TOKEN).")
 @click.pass_context
-def recast(ctx: click.Context, verbose: int) -> None:
+def recast(ctx: click.Context, verbose: int, server: str | None) -> None:
     """Run preserved LHC analyses for new theories.
 
     \b

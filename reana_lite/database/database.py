@@ -38,8 +38,12 @@ class Database:
         self._host = host or this_host()
         self._clock = clock
         self._engine = opening.make_engine(url)
-        with opening.told(self._engine):
-            opening.create_or_check(self._engine)
+        try:
+            with opening.told(self._engine):
+                opening.create_or_check(self._engine)
+        except BaseException:
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         """Give back all connections."""

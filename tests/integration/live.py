@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ class Live:
     def client(self, name: str = "alice", **options: Any) -> Client:
         """A client with the token of a user."""
         return Client(self.url, self.world.tokens.get(name, ""), **{"patience_s": 5.0, **options})
+
+
+def hang_up(environ: Any) -> None:
+    """End the connection of a request, as a machine does that dies."""
+    with suppress(OSError):
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live import Live, serve
+from live import Live, hang_up, serve
 
 from reana_lite.client import Client, Progress, Result
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
@@ -99,8 +100,9 @@ def test_a_download_that_breaks_off_goes_on(live, tmp_path):
     ranges = []
 
     def broken(app, environ, start):
-        answer = b"".join(app(environ, start))
-        return iter([answer[:4]])  # the length says 8: the connection ends too early
+        with contextlib.closing(app(environ, start)) as answer:
+            yield b"".join(answer)[:4]  # the length says 8
+        hang_up(environ)
 
     def whole(app, environ, start):
         ranges.append(environ.get("HTTP_RANGE"))
@@ -118,7 +120,8 @@ def test_bytes_that_differ_are_told(live):
     artifact = next(one for one in run.artifacts() if one.path == "say/said.txt")
 
     def other(app, environ, start):
-        return iter([b"".join(app(environ, start)).upper()])
+        with contextlib.closing(app(environ, start)) as answer:
+            yield b"".join(answer).upper()
 
     live.faults.append(other)
     with pytest.raises(Unavailable, match="digest"):
@@ -147,7 +150,9 @@ def test_a_submission_sent_again_is_one_run(live):
         return [b"<h1>a proxy that lost the answer</h1>"]
 
     def down(app, environ, start):
-        raise ConnectionAbortedError
+        hang_up(environ)
+        start("200 OK", [])
+        return [b""]
 
     live.faults += [lost, down]
     run = client.submit("tiny", parameters={"n": 2})
