@@ -312,11 +312,13 @@ def _faults(document: Document) -> Iterator[Fault]:
             yield document.fault((key,), f"unknown key {key!r}{near(str(key), _TOP)}")
     workflow = value["workflow"]
     kind = workflow.get("type")
-    if kind not in _OPTIONS:
+    if not isinstance(kind, str) or kind not in _OPTIONS:
         reason = f"workflow type {kind!r} cannot be run here; right is yadage or serial"
         yield document.fault(("workflow", "type"), reason)
     if not workflow.get("specification") and not isinstance(workflow.get("file"), str):
         yield document.fault(("workflow",), "either `file` or `specification` is needed")
+    if workflow.get("specification") and not isinstance(workflow["specification"], dict):
+        yield document.fault(("workflow", "specification"), "must be a mapping")
     inputs = value.get("inputs") or {}
     if not isinstance(inputs, dict):
         yield document.fault(("inputs",), "must be a mapping")
@@ -331,7 +333,7 @@ def _faults(document: Document) -> Iterator[Fault]:
             yield document.fault(("inputs", key), "must be a mapping")
     yield from _paths_inside(document)
     chosen = inputs.get("options") or {}
-    if kind in _OPTIONS and isinstance(chosen, dict):
+    if isinstance(kind, str) and kind in _OPTIONS and isinstance(chosen, dict):
         for key in chosen:
             if key not in _OPTIONS[kind]:
                 reason = f"unknown option {key!r} of a {kind} workflow{near(str(key), _OPTIONS[kind])}"

@@ -262,16 +262,19 @@ def read_table(content: bytes, source: str) -> tuple[Point, ...]:
     if len(numbered) < 2:
         raise InvalidInput(f"{source}: a table has a line with names and at least one with values", field="csv")
     separator = max(",;\t", key=numbered[0][1].count)
-    rows = csv.reader((line for _, line in numbered), delimiter=separator, skipinitialspace=True)
     faults = Faults(source)
-    names = [cell.strip() for cell in next(rows)]
+    try:
+        rows = list(csv.reader((line for _, line in numbered), delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:  # such as a cell beyond csv's own limit
+        raise InvalidInput(f"{source}: no table that can be read: {error}", field="csv") from error
+    names = [cell.strip() for cell in rows[0]]
     for name in names:
         if not _NAME.fullmatch(name) or names.count(name) > 1:
             reason = "stands there twice" if names.count(name) > 1 else "is not a name (letters, digits, _ and .)"
             faults.add(f"column {shown(name)!r} {reason}", line=numbered[0][0])
     faults.check()
     points = []
-    for (line, _), row in zip(numbered[1:], rows, strict=False):
+    for (line, _), row in zip(numbered[1:], rows[1:], strict=False):
         if len(row) != len(names):
             faults.add(f"{len(row)} cells for {len(names)} columns", line=line)
             continue
