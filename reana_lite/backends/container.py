@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reana_lite.backends import engines, journal
+from reana_lite.backends import engines, journal, secret_files
 from reana_lite.backends.base import Say, StandIn, Task
 from reana_lite.backends.binding import Binding
 from reana_lite.backends.engines import Engine
@@ -207,10 +207,13 @@ class ContainerBackend(LocalBackend):
         if "line" in spec["files"]:
             mounts.append((f"{real_place}/line", f"{place}/line", "ro"))
         mounts += self.site.mounts(job.resources.other)
+        command = self._with_secrets(task, spec, mounts, place=place, command=command)
         mounts = self._input_mounts(folders.inputs, writable=task.writable_inputs) + mounts
         image = self._images.get(job.environment.image, engines.qualified(job.environment.image))
         variables = self.site.variables(job.resources.other)
         variables |= {name: binding.text(value) for name, value in job.environment.variables}
+        if secret_files.files(task.secrets):
+            variables[secret_files.VARIABLE] = secret_files.IN_CONTAINERS
         workdir = binding.text(job.environment.workdir or "")
         if os.getuid() != 0 or self.engine.mapped:
             variables.setdefault("HOME", f"{place}/home")
@@ -226,6 +229,22 @@ class ContainerBackend(LocalBackend):
         else:
             spec["argv"], spec["engine"] = self._run(task, mounts, variables, workdir, image, command)
         return spec
+
+    def _with_secrets(
+        self, task: Task, spec: dict[str, Any], mounts: list[tuple[str, str, str]], *, place: str, command: list[str]
+    ) -> list[str]:
+        """Offer the secrets of a task, by mounts of a folder outside of storage; the command that finds them."""
+        folder = self._secrets_folder(task)
+        held, script = secret_files.files(task.secrets), secret_files.script(task.secrets)
+        if held:
+            mounts.append((f"{folder}/files", secret_files.IN_CONTAINERS, "ro"))
+        if script:
+            held["variables"] = script
+            mounts.append((f"{folder}/variables", f"{place}/variables", "ro"))
+            command = ["sh", "-c", 'set -a; . "$0"; set +a; exec "$@"', f"{place}/variables", *command]
+        if held:
+            spec["secrets"] = {"folder": folder, "files": held}
+        return command
 
     def _input_mounts(self, inputs: list[tuple[str, str, str]], *, writable: bool) -> list[tuple[str, str, str]]:
         root = os.path.realpath(self.root)

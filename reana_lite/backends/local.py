@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from reana_lite.artifact import Artifact, Manifest
-from reana_lite.backends import alias, journal, machine, places, settle
+from reana_lite.backends import alias, journal, machine, places, secret_files, settle
 from reana_lite.backends.base import Report, Say, StandIn, Task
 from reana_lite.backends.binding import Binding
 from reana_lite.backends.environment import abandon, build_environment, environment_digest, environment_folder, is_ready
@@ -304,7 +304,8 @@ class LocalBackend:
 
     def _clean(self, instance: str | None = None) -> None:
         """Kill what dead supervisors have left running."""
-        journal.clean(str(self.root), only=instance)
+        for name in journal.clean(str(self.root), only=instance):
+            secret_files.remove_all(name)
 
     def _kill_job(self, key: str, attempt: int) -> None:
         """Kill what runs of an attempt, whoever started it."""
@@ -356,6 +357,10 @@ class LocalBackend:
             if not is_ready(folder):
                 return _no_image(f"the stand-in for image {job.environment.image!r} is not built")
             variables = {**self._stand_in_variables(folder, job.resources.cpus), **variables}
+        variables |= secret_files.variables(task.secrets)
+        if held := secret_files.files(task.secrets):
+            spec["secrets"] = {"folder": self._secrets_folder(task), "files": held}
+            variables[secret_files.VARIABLE] = f"{self._secrets_folder(task)}/files"
         if variables:
             spec["variables"] = variables
         if binding.uses_view:
@@ -363,6 +368,9 @@ class LocalBackend:
         if folders.fill:
             spec["fill"] = folders.fill + own_texts(spec.get("files", {}), place)
         return spec
+
+    def _secrets_folder(self, task: Task) -> str:
+        return f"{secret_files.folder_of(self._instance)}/{task.key}-{task.attempt}"
 
     def _stand_in_variables(self, folder: Path, cpus: float) -> dict[str, str]:
         """What makes a virtual environment the software a step finds first, and keeps it to the cores it asked for."""

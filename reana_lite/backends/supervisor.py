@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from reana_lite.backends import machine, places, processes
+from reana_lite.backends import machine, places, processes, secret_files
 from reana_lite.backends.journal import Journal, kill_job
 from reana_lite.backends.leftovers import Leftovers
 from reana_lite.backends.settle import Step, mark_inputs, recovered, settle
@@ -55,6 +55,7 @@ class Supervisor:
         self.grace_s: float = hello["grace_s"]
         self.free_cpus = self.cpus = float(hello["cpus"])
         self.free_memory = self.memory = int(hello["memory"])
+        self.instance: str = hello["instance"]
         self.spawner = Spawner(hello["environ"], hello["instance"])
         self.journal = Journal(hello["journals"], hello["instance"], os.getppid())
         self.queue: deque[Step] = deque()
@@ -228,8 +229,10 @@ class Supervisor:
                 self._found(step)
                 return False
             mark_inputs(step, self.fingerprints)
+            secret_files.write(step.spec)
             self.spawner.start(step)
         except OSError as error:
+            secret_files.remove(step.spec)
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             cause = "disk" if full else "exit" if error.errno in (errno.E2BIG, errno.ENOENT) else "lost"
             self._refuse(step, cause, f"could not be started: {error.strerror} ({error.filename or 'no file'})")
@@ -339,6 +342,7 @@ class Supervisor:
 
     def _ended(self, step: Step) -> None:
         """All processes of a step are gone: its cores are free, and its outputs can be read."""
+        secret_files.remove(step.spec)
         self.free_cpus += step.cpus
         self.free_memory += step.memory
         if step.status in (-signal.SIGKILL, 128 + signal.SIGKILL) and not step.reason:
@@ -424,6 +428,7 @@ class Supervisor:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
+                secret_files.remove_all(self.instance)
                 self.journal.end()
                 return
             self.helpers.pop(pid, None)
