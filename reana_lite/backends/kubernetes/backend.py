@@ -324,7 +324,11 @@ class KubernetesBackend:
         if there.unschedulable and not there.node:
             self._tell(one, f"waits for a node: {' '.join(there.unschedulable.split())[:300]}")
         # A node that the cluster has given up never tells how its pods ended.
-        given_up = there.deleting_at and there.deleting_at + DEAF_S < now
+        # The grace is for uploads: where a step still seems to run when its own is over, nothing is being uploaded.
+        until = there.deleting_at
+        if there.disruption == "DeletionByTaintManager" and step.state == "running":
+            until += min(0.0, self.options.grace_s - there.deletion_grace_s)
+        given_up = there.deleting_at and until + DEAF_S < now
         if given_up and "running" in (step.state, stager.state):
             one.intent = one.intent or "lost"
             one.why = one.why or f"its node does not answer ({there.node})"

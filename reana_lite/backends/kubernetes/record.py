@@ -56,6 +56,7 @@ class Pod:
     scheduled_at: float = 0.0
     unschedulable: str = ""
     deleting_at: float = 0.0
+    deletion_grace_s: float = 0.0
     disruption: str = ""
     disruption_message: str = ""
     stager: Container = field(default_factory=Container)
@@ -87,6 +88,7 @@ def pod_from(document: Mapping[str, Any]) -> Pod:
         seconds(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else 0.0,
         scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         seconds(metadata.get("deletionTimestamp")),
+        float(metadata.get("deletionGracePeriodSeconds") or 0),
         disrupted.get("reason", "") if is_disrupted else "",
         disrupted.get("message", "") if is_disrupted else "",
         containers.get(STAGER, Container()),
