@@ -25,7 +25,7 @@ VARIABLE = "RECAST_SECRETS"
 
 def folder_of(instance: str) -> str:
     """The folder of all secrets of a supervisor."""
-    memory = "/dev/shm"  # noqa: S108
+    memory = "/dev/shm"
     base = memory if os.access(memory, os.W_OK | os.X_OK) else tempfile.gettempdir()
     return f"{base}/recast-secrets-{instance}"
 
