@@ -226,12 +226,11 @@ def test_a_run_that_a_laptop_queues_is_driven_by_the_workers_of_the_chart(instal
     record = laptop.database.get_run(run)
     assert (record.total, record.finished, record.failed) == (3, 3, 0)
     pods = {pod.metadata.name for pod in installed.pods("worker")}
-    drivers = {event["worker"] for event in events(laptop, run) if "worker" in event}
-    assert not drivers or any(pod in driver for driver in drivers for pod in pods)
-
-
-def events(laptop: Laptop, run: str) -> list[dict[str, Any]]:
-    return [row[2] for row in laptop.database.read_events(run)]
+    jobs = laptop.database.jobs_of(run)
+    assert len(jobs) == 3
+    for job in jobs:
+        assert job.backend == "kubernetes"
+        assert any(pod in job.worker for pod in pods), (job.worker, pods)
 
 
 def ask(url: str, method: str = "GET", *, token: str = "", body: Any = None, limit_s: float = 30.0) -> Any:
@@ -266,7 +265,7 @@ def test_a_run_of_the_catalogue_through_the_server(installed: Release, laptop: L
     run = ask(f"{server}/api/v1/runs", "POST", token=token, body=asked)["id"]
     assert laptop.over(run, 900.0) == "finished", installed.told()
     result = ask(f"{server}/api/v1/runs/{run}/result", token=token)
-    assert result["verdict"]
+    assert result["verdict"] in ("excluded", "not-excluded")
 
 
 def test_an_upgrade_and_a_rollback_lose_nothing_that_runs(installed: Release, laptop: Laptop, api: Any) -> None:
@@ -274,7 +273,7 @@ def test_an_upgrade_and_a_rollback_lose_nothing_that_runs(installed: Release, la
     run = laptop.submit(["slow"], wait_s=20)
     wait_until(lambda: laptop.state(run) == "running", "the begin of the run", limit_s=120.0)
     batch = kubernetes.client.BatchV1Api(api)
-    started = wait_until(lambda: batch.list_namespaced_job(installed.jobs).items, "its Job", limit_s=120.0)
+    wait_until(lambda: batch.list_namespaced_job(installed.jobs).items or None, "its Job", limit_s=120.0)
     installed.deploy(worker__runsAtOnce=50, jobs__options__annotations={"site": "changed"})
     after = {pod.metadata.uid for pod in installed.pods("worker")}
     assert len(after) == 2
@@ -282,8 +281,10 @@ def test_an_upgrade_and_a_rollback_lose_nothing_that_runs(installed: Release, la
     assert laptop.over(run) == "finished", installed.told()
     record = laptop.database.get_run(run)
     assert (record.finished, record.failed) == (2, 0)
-    attempts = {job.metadata.name.rpartition("-")[2] for job in started}
-    assert attempts == {"1"}
+    assert [job.attempt for job in laptop.database.jobs_of(run)] == [
+        1,
+        1,
+    ]  # the step went on, followed by the next worker
     history = json.loads(installed.helm("history", installed.name, "-o", "json"))
     revision = next(str(r["revision"]) for r in reversed(history[:-1]) if r["status"] == "superseded")
     installed.helm("rollback", installed.name, revision, "--wait", "--timeout", "240s")
