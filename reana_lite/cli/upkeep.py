@@ -139,7 +139,9 @@ def inconsistencies(installation: Installation, *, deep: bool = False, repair: b
     there = set(storage.places())  # first: what is made after this look is not looked at
     kept = {(job.key, job.attempt) for job in database.kept_jobs()}
     trees, known, runs = upkeep.trees_named(database), upkeep.attempts_known(database), database.runs_by_id()
-    missing, damaged, lost_trees = [], [], []
+    missing: list[Place] = []
+    lost_trees: list[Place] = []
+    damaged: list[tuple[Place, list[str]]] = []
     for place in sorted(kept | trees):
         # looked at again: it may have been made since
         if storage.manifest(*place) is None:

@@ -18,7 +18,7 @@ from reana_lite.client.wire import Wire
 from reana_lite.errors import InvalidInput, NotFound, Unavailable
 
 Theory = str | os.PathLike[str] | bytes | Mapping[str, Any]
-"""A path, "sha256:..." of an uploaded file, the bytes of a file, or a document (parameters, a pyhf patch)."""
+"""A path, "sha256:..." of an uploaded file, the bytes of a file (a pyhf patch made in memory), or parameters by name."""
 
 Watched = TypeVar("Watched", Run, Campaign)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import os
 import subprocess
 import sys
 import types
@@ -290,3 +292,211 @@ def test_things_without_a_client_say_so(live):
     assert isinstance(alone.progress, Progress)
     with pytest.raises(NotFound, match="without a client"):
         alone.refresh()
+
+
+# -- recast --server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recast_at(live, monkeypatch):
+    """`recast --server URL ...` as alice."""
+    from click.testing import CliRunner
+
+    from reana_lite.cli import recast
+
+    monkeypatch.setenv("RECAST_TOKEN", live.world.tokens["alice"])
+    monkeypatch.setenv("RECAST_HOME", str(live.world.settings.home / "elsewhere"))
+
+    def call(*args, code=0, raises=None):
+        done = CliRunner().invoke(recast, ["--server", live.url, *args])
+        if raises is not None:
+            assert isinstance(done.exception, raises), (done.output, done.exception)
+            return done.exception.message
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.stdout
+
+    yield call
+    assert not (live.world.settings.home / "elsewhere").exists()  # nothing of it happens on this machine
+
+
+def test_commands_against_a_server(live, recast_at, tmp_path):
+    theory = tmp_path / "gluino.yml"
+    theory.write_bytes(json.dumps(THEORY).encode())
+    few = ("-p", "n_events=100", "-p", "blocks=[1]")
+    with live.world.working():
+        said = recast_at("run", "counting", str(theory), *few, "--name", "mine")
+        assert "(mine.1) finished: 0 of" in said
+        assert "EXCLUDED at 95 % CL" in said
+        document = json.loads(recast_at("run", "tiny", "-p", "n=2", "--json", "-q"))
+        assert document["state"] == "finished"
+        assert document["nodes"] == {"total": 2, "finished": 2, "reused": 0, "failed": 0}
+        run = document["run"]
+        failed = recast_at("run", "tiny", "-p", "n=13", code=1)
+        assert "(tiny.2) failed" in failed
+        said = recast_at("scan", "tiny", "--grid", "n=1:3:1", "--name", "counts")
+        assert "campaign counts finished: 3 points (3 finished)" in said
+    assert [row.split("\t")[1] for row in recast_at("ls", "--analysis", "tiny", "-n", "5").splitlines()[-2:]] == [
+        "tiny.2", "tiny.1"
+    ]  # fmt: skip
+    assert {one["state"] for one in json.loads(recast_at("ls", "--json", "--state", "failed"))} == {"failed"}
+    assert f"run {run} (tiny.1) finished" in recast_at("status", run)
+    assert len(json.loads(recast_at("status", run, "--json"))["nodes"]) == 2
+    assert "counting to 2" in recast_at("logs", run)
+    assert recast_at("logs", run, "/say", "-f").endswith("said\n")
+    assert json.loads(recast_at("results", "mine.1", "--json"))["verdict"]
+    assert recast_at("results", "mine.1", "--csv").startswith("name,observed")
+    assert "said (file)" in recast_at("results", run)
+    assert "say/said.txt\t8 B" in recast_at("artifacts", "ls", run)
+    assert recast_at("artifacts", "get", run, "say/said.txt", "-o", "-") == "hello\n2\n"
+    recast_at("artifacts", "get", run, "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out" / "say" / "said.txt").read_text() == "hello\n2\n"
+    assert "counts\tfinished\t3\t3\t0" in recast_at("campaign", "ls")
+    assert recast_at("campaign", "status", "counts").count("finished") >= 4
+    assert len(json.loads(recast_at("campaign", "status", "counts", "--json"))["all_points"]) == 3
+    assert "stopped" in recast_at("stop", live.client().submit("tiny").id)
+
+
+def test_what_a_server_does_not_take(live, recast_at):
+    for args in (
+        ("check", "tiny"),
+        ("admin", "users", "ls"),
+        ("campaign", "extend", "x"),
+        ("cache", "prune"),
+        ("serve",),
+    ):
+        assert "not with --server" in recast_at(*args, raises=NotAllowed)
+    assert "--cores" in recast_at("run", "tiny", "--cores", "2", raises=InvalidInput)
+    assert "--plot" in recast_at("results", "latest", "--plot", "a.pdf", raises=InvalidInput)
+    assert "is no file" in recast_at("run", "tiny", "nothing.slha", raises=InvalidInput)
+    assert "KEY=VALUE" in recast_at("run", "tiny", "-p", "n", raises=InvalidInput)
+    assert "nothing" in recast_at("status", "nothing", raises=NotFound)
+
+
+def test_a_server_of_the_environment(live, monkeypatch):
+    from click.testing import CliRunner
+
+    from reana_lite.cli import recast
+
+    monkeypatch.setenv("RECAST_SERVER", live.url)
+    monkeypatch.setenv("RECAST_TOKEN", live.world.tokens["alice"])
+    assert CliRunner().invoke(recast, ["ls", "--json"]).stdout.strip() == "[]"
+    assert "reana-lite" in CliRunner().invoke(recast, ["version"]).stdout  # that of this machine
+
+
+def test_the_token_that_serve_has_left(live, monkeypatch, tmp_path):
+    from click.testing import CliRunner
+
+    from reana_lite.cli import recast
+
+    monkeypatch.delenv("RECAST_TOKEN", raising=False)
+    monkeypatch.setenv("RECAST_HOME", str(tmp_path / "elsewhere"))
+    done = CliRunner().invoke(recast, ["--server", live.url, "ls"])
+    assert isinstance(done.exception, NotAllowed)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "server.json").write_text(
+        json.dumps({"url": live.url, "token": live.world.tokens["alice"]})
+    )
+    assert CliRunner().invoke(recast, ["--server", f"{live.url}/", "ls"]).exit_code == 0
+
+
+# -- examples ------------------------------------------------------------------------------------------------------------
+
+
+def example(live, name, *args):
+    """What an example prints against a live server."""
+    environment = {**os.environ, "RECAST_SERVER": live.url, "RECAST_TOKEN": live.world.tokens["alice"]}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *args], env=environment, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_over_spectra(live, tmp_path):
+    for mass in (1000, 2200):
+        theory = {**THEORY, "m_gluino": {"value": mass, "unit": "GeV"}, "xsec_pb": 0.325 if mass == 1000 else 0.000356}
+        (tmp_path / f"gluino_{mass}.yml").write_text(json.dumps(theory))
+    files = [str(tmp_path / f"gluino_{mass}.yml") for mass in (1000, 2200)]
+    with live.world.working():
+        said = example(live, "slha_loop.py", "counting", *files, "-p", "n_events=100", "-p", "blocks=[1]")
+    rows = [line.split(",") for line in said.splitlines()]
+    assert rows[0][:2] == ["file", "verdict"]
+    assert [row[0] for row in rows[1:]] == ["gluino_1000.yml", "gluino_2200.yml"]
+    assert rows[1][1] == "excluded"
+    assert 0 <= float(rows[1][2]) < 0.05
+
+
+def test_the_example_over_patches(live, tmp_path):
+    (live.world.settings.home / "catalogue" / "patched").mkdir()
+    write_patched(live.world.settings.home / "catalogue" / "patched")
+    patchset = {
+        "metadata": {"references": {"hepdata": "ins1"}, "description": "d", "digests": {"sha256": "0" * 64},
+                     "labels": ["m_gluino"]},
+        "version": "1.0.0",
+        "patches": [
+            {"metadata": {"name": f"gluino_{mass}", "values": [mass]},
+             "patch": [{"op": "add", "path": "/channels/0/samples/1",
+                        "value": {"name": "signal", "data": [number], "modifiers": [
+                            {"name": "mu", "type": "normfactor", "data": None}]}}]}
+            for mass, number in ((1000, 20.0), (2200, 0.5))
+        ],
+    }  # fmt: skip
+    (tmp_path / "patchset.json").write_text(json.dumps(patchset))
+    with live.world.working():
+        said = example(live, "pyhf_patches.py", "patched", str(tmp_path / "patchset.json"))
+    rows = [line.split(",") for line in said.splitlines()]
+    assert rows[0] == ["patch", "verdict", "cls_observed", "cls_expected", "mu_limit_observed"]
+    assert [row[:2] for row in rows[1:]] == [["gluino_1000", "excluded"], ["gluino_2200", "not-excluded"]]
+    assert [float(row[2]) for row in rows[1:]] == [0.01, 0.6]
+
+
+def write_patched(folder):
+    """An analysis that takes a pyhf patch, and says CLs by the number of events in it."""
+    (folder / "analysis.yml").write_text(PATCHED)
+    (folder / "workflow.yml").write_text(PATCHED_WORKFLOW)
+    (folder / "limit.py").write_text(PATCHED_CODE)
+
+
+PATCHED = """
+reana_lite: 1
+name: patched
+title: A likelihood that is patched
+description: CLs of a pyhf patch.
+references: [{title: A paper, arxiv: '2010.14293'}]
+lumi_ifb: 139.0
+sqrts_tev: 13.0
+workflow: workflow.yml
+files: {code: limit.py}
+theory: {formats: [patch], required: true, description: A patch.}
+parameters: {properties: {}}
+results: [{name: result, kind: result, stage: limit, output: result, media_type: application/json}]
+"""
+
+PATCHED_WORKFLOW = """
+stages:
+- name: limit
+  dependencies: [init]
+  scheduler:
+    scheduler_type: singlestep-stage
+    parameters: {theory: {step: init, output: theory}, code: {step: init, output: code}, out: '{workdir}/result.json'}
+    step:
+      process: {process_type: string-interpolated-cmd, cmd: 'python3 {code} {theory} {out}'}
+      environment: {environment_type: localproc-env}
+      publisher: {publisher_type: frompar-pub, outputmap: {result: out}}
+"""
+
+PATCHED_CODE = """
+import json, sys
+patch = json.load(open(sys.argv[1]))
+patch = patch["patch"] if isinstance(patch, dict) else patch
+many = patch[0]["value"]["data"][0] > 3
+limit = {"name": "SR", "kind": "single-bin", "method": "asymptotic", "status": "ok", "cls_observed": 0.01 if many else 0.6,
+         "cls_expected": [0.001, 0.005, 0.02, 0.05, 0.1] if many else [0.3, 0.4, 0.5, 0.6, 0.7],
+         "mu_limit_observed": 0.5 if many else 4.0, "mu_limit_expected": [0.3, 0.4, 0.6, 0.8, 1] if many else [2, 3, 4, 5, 6],
+         "xsec_pb": None, "xsec_limit_observed_pb": None, "xsec_limit_expected_pb": None,
+         "r_observed": 2.0 if many else 0.25, "r_expected": 1 / 0.6 if many else 0.25, "delta_nll": None}
+json.dump({"processes": [], "regions": [], "limits": [limit], "best": "SR", "advice": [], "warnings": [],
+           "verdict": "excluded" if many else "not-excluded", "validity": {"within": True, "reasons": []}},
+          open(sys.argv[2], "w"))
+"""
