@@ -1,6 +1,7 @@
 """Makes room: removes kept outputs that nobody needs any more, records first, so that nothing names what is gone.
 
-Never taken: what an unfinished run or an uploaded workspace names or a worker is executing; by default, what a finished run names either.
+Never taken: what an unfinished run or an uploaded workspace names, or a worker is executing; by default, what a finished run
+names either.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import World, make_world
 from jsonschema import Draft7Validator
+from serving import World, make_world
 from werkzeug.test import TestResponse
 
 from reana_lite.prune import prune

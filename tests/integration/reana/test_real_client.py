@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from conftest import Served
+from reana_served import Served
 from serving import until
 
 
