@@ -6,6 +6,7 @@ write and to do. It starts no job and writes no record itself; only worker.py us
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 
 from reana_lite.backends.base import StandIn
 from reana_lite.engine import Engine
-from reana_lite.errors import Conflict
+from reana_lite.errors import Conflict, ReanaLiteError, Unavailable
 from reana_lite.event import (
     Event,
     FinishRun,
@@ -22,6 +23,7 @@ from reana_lite.event import (
     Look,
     Looked,
     RunStarted,
+    RunState,
     StopJob,
     SubmitJob,
     from_row,
@@ -32,6 +34,8 @@ from reana_lite.serial import SerialEngine
 from reana_lite.storage.base import Storage
 from reana_lite.workflow.pattern import glob
 from reana_lite.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class Drive:
     released: list[str] = field(default_factory=list)
     nodes: dict[str, NodeRow] = field(default_factory=dict)
     finish: FinishRun | None = None
+    broken: bool = False
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
@@ -83,11 +88,29 @@ class Drive:
     def take(self, *events: Event) -> None:
         """Let the engine handle events, and all that follows from them at once, in order."""
         pending = deque(events)
-        while pending:
+        while pending and not self.broken:
             event = pending.popleft()
-            self._show(event)
-            self.fresh.append(to_row(event))
-            pending.extend(self._obey(self.engine.handle(event)))
+            try:
+                self._show(event)
+                row = to_row(event)
+                follow_ups = self._obey(self.engine.handle(event))
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other runs of the worker go on
+                self.broke(error)
+                return
+            self.fresh.append(row)
+            pending.extend(follow_ups)
+
+    def broke(self, error: Exception) -> None:
+        """The run cannot go on, by a fault of this program or of its files: it has failed, and nobody waits for its jobs."""
+        log.error("%s: it cannot go on", self.run, exc_info=error)
+        said = error.message if isinstance(error, ReanaLiteError) else f"{type(error).__name__}: {error}"
+        self.broken = True
+        self.finish = FinishRun(RunState.FAILED, f"the run could not be driven any further: {said}")
+        self.released += [*self.waiting, *(submit.node for submit in self.queue)]
+        self.queue.clear()
+        self.later.clear()
 
     def replay(self, rows: Iterable[tuple[int, str, dict[str, Any]]]) -> None:
         """Bring the engine to where the log left it, and take up what was under way."""
@@ -128,8 +151,14 @@ class Drive:
         """A node's job has succeeded, here or long ago."""
         self.waiting.pop(submit.node, None)
         self.nodes[submit.node] = NodeRow(key, attempt, "finished", reused_from)
-        self.workspace.place(Input(submit.job.folder, key, attempt, digest))
-        answers = self.workspace.answer(submit.questions)
+        try:
+            self.workspace.place(Input(submit.job.folder, key, attempt, digest))
+            answers = self.workspace.answer(submit.questions)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `take`
+            self.broke(error)
+            return
         self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from, self._moved()))
 
     def failed_job(self, submit: SubmitJob, key: str, attempt: int, *, outcome: JobOutcome) -> None:
@@ -148,7 +177,15 @@ class Drive:
         if not promised:
             return []
         made = Workspace(self.storage)
-        made.place(Input(submit.job.folder, key, attempt, ""))
+        try:
+            made.place(Input(submit.job.folder, key, attempt, ""))
+            return self._not_made(promised, made)
+        except OSError as error:
+            self.broke(error)
+            return []
+
+    @staticmethod
+    def _not_made(promised: Iterable[str], made: Workspace) -> list[str]:
         return [path[len(RUN_ROOT) + 1 :] for path in promised if not (made.exists(path) or glob(path, made))]
 
     def rebind(self, tree: Input, place: Input) -> None:

@@ -34,7 +34,7 @@ def worker(
     from reana_lite.database import Database
     from reana_lite.storage import open_storage
     from reana_lite.worker import Worker
-    from reana_lite.worker.program import keep_driving
+    from reana_lite.worker.program import keep_driving, patiently
     from reana_lite.worker.telemetry import Health, JsonLines
 
     lines = logging.StreamHandler()
@@ -48,28 +48,44 @@ def worker(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--memory-limit") from error
     settings = Settings.from_environment()
-    storage = open_storage(settings)
-    storage.check()
-    database = Database(settings.database)
-    nothing: dict[str, object] = {"workflow": {}, "options": {}}
-    place = choose(backend or settings.backend, nothing, settings=settings, storage=storage, cores=cores)
-    one = Worker(
-        database, storage, backend=place, say=logging.getLogger("recast.run").info, host=True, per_user=per_user,
-        jobs_at_most=jobs, memory_limit_bytes=memory,
-    )  # fmt: skip
     ending = threading.Event()
+    made: list[Worker] = []
 
     def end(number: int, _: object) -> None:
         ending.set()
-        place.wake()
+        for one in made:
+            one.backend.wake()
         signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    page = Health(health, counters=one.counters.text) if health is not None else None
+
+    def begin() -> Worker:
+        database = Database(settings.database)
+        try:
+            storage = open_storage(settings)
+            storage.check()
+            nothing: dict[str, object] = {"workflow": {}, "options": {}}
+            place = choose(backend or settings.backend, nothing, settings=settings, storage=storage, cores=cores)
+            return Worker(
+                database, storage, backend=place, say=logging.getLogger("recast.run").info, host=True,
+                per_user=per_user, jobs_at_most=jobs, memory_limit_bytes=memory,
+            )  # fmt: skip
+        except BaseException:
+            database.close()
+            raise
+
+    counters = lambda: made[0].counters.text() if made else ""  # noqa: E731
+    page = Health(health, counters=counters) if health is not None else None
     try:
-        keep_driving(one, at_once=at_once, asked_to_end=ending, drain=drain, health=page)
+        one = patiently(begin, asked_to_end=ending, health=page)
+        if one is None:
+            return
+        made.append(one)
+        try:
+            keep_driving(one, at_once=at_once, asked_to_end=ending, drain=drain, health=page)
+        finally:
+            one.database.close()
     finally:
         if page is not None:
             page.close()
-        database.close()

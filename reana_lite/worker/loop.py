@@ -298,9 +298,14 @@ class Worker:
                     drive.secrets = of_run(self.database, owner, drive.secret_names)
             except Unavailable:
                 raise
-            except ReanaLiteError as error:
-                self.database.set_run_state(run, RunState.FAILED, error=error.message)
-                self.say(f"{run}: {error.message}")
+            except Exception as error:
+                known = isinstance(error, ReanaLiteError)
+                if not known:
+                    log.error("%s: it cannot be taken up", run, exc_info=error)
+                said = error.message if isinstance(error, ReanaLiteError) else f"{type(error).__name__}: {error}"
+                said = said if known else f"the run could not be taken up: {said}"
+                self.database.set_run_state(run, RunState.FAILED, error=said)
+                self.say(f"{run}: {said}")
                 continue
             self.drives[run] = drive
             self._adopted[run] = drive  # it may be over before anything runs
@@ -594,7 +599,10 @@ class Worker:
 
     def _is_whole(self, key: str, attempt: int, digest: str) -> bool:
         """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""
-        manifest = self.storage.manifest(key, attempt)
+        try:
+            manifest = self.storage.manifest(key, attempt)
+        except (OSError, ValueError):  # what cannot be read is computed again
+            return False
         return manifest is not None and manifest.digest == digest
 
     def _fail_all(self, refused: Refused, turn: Turn) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from reana_lite.errors import Unavailable
 from reana_lite.worker.loop import Worker
 from reana_lite.worker.telemetry import Health
 
 log = logging.getLogger("recast.worker")
+
+T = TypeVar("T")
 
 LONGEST_WAIT_S = 15.0
 """The longest pause between two tries to reach what does not answer (seconds): below the lease of the worker."""
@@ -49,6 +52,21 @@ def keep_driving(
     log.info("ending: its runs are given up for other workers")
     _try(lambda: worker.turn(begin=False))
     _try(worker.close)
+
+
+def patiently(begin: Callable[[], T], *, asked_to_end: threading.Event, health: Health | None = None) -> T | None:
+    """What `begin` makes, tried until what it needs answers; None if asked to end before."""
+    wait_s = 0.5
+    while not asked_to_end.is_set():
+        try:
+            return begin()
+        except Unavailable as error:
+            log.warning("%s; trying again in %.1f s", error.message, wait_s)
+            if health is not None:
+                health.turned(error.message)
+            asked_to_end.wait(wait_s)
+            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+    return None
 
 
 def _try(last: Callable[[], None]) -> None:
