@@ -327,12 +327,14 @@ def _rules(document: Document, analysis: Analysis) -> Iterator[Fault]:
         if path.startswith("/") or "\0" in path or ".." in parts:
             yield document.fault(place, f"{path!r} leads out of the analysis's folder; paths are relative to it")
     yield from _names_apart(document, analysis)
-    yield from _parameters(document, analysis)
+    unfit = list(_parameters(document, analysis))
+    yield from unfit
     yield from _scans(document, analysis)
     yield from _twice(document, ("results",), [result.name for result in analysis.results])
     yield from _twice(document, ("tests",), [test.name for test in analysis.tests])
     yield from _twice(document, ("environments",), [software.image for software in analysis.environments])
-    yield from _trials(document, analysis)
+    if not unfit:  # nothing can be judged by a schema that is none
+        yield from _trials(document, analysis)
 
 
 def _names_apart(document: Document, analysis: Analysis) -> Iterator[Fault]:

@@ -105,6 +105,7 @@ def read_patch(document: Any, source: str) -> Patch:
 def read_patchset(document: Any, source: str) -> PatchSet:
     """A pyhf patchset from its parsed form: unique names and values, a value per label, every patch well formed."""
     faults = Faults(source)
+    document = document if isinstance(document, dict) else {}
     metadata = document.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     digests, labels = metadata.get("digests"), metadata.get("labels")
