@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import on_cluster
 
 from reana_lite.backends.base import Task
 from reana_lite.backends.kubernetes import pod
+from reana_lite.backends.kubernetes.paths import STEP
 from reana_lite.backends.kubernetes.record import pod_from
 from reana_lite.backends.kubernetes.ticket import bind
 from reana_lite.backends.kubernetes.wants import wants_of
@@ -47,17 +49,29 @@ def bare(backend: Any, key: str) -> dict[str, Any]:
     return made
 
 
-def bare_ends(backend: Any, keys: list[str]) -> float:
+def shape(backend: Any, key: str) -> dict[str, Any]:
+    """A Job whose pod has the containers, images, volumes and mounts of ours, and nothing to bring or keep."""
+    one = task(key)
+    bound = bind(one)
+    made = pod.job_of(one, bound, wants_of(one.job, backend.options), backend.options, submitted_at=0.0)
+    template = made["spec"]["template"]
+    template["metadata"] = {"labels": pod.probe_of("x", backend.options, "x")["metadata"]["labels"]}
+    made["metadata"] = {"name": f"bare-{key}", "labels": template["metadata"]["labels"]}
+    stager, step = template["spec"]["containers"]
+    stager |= {"command": ["python", "-c", "pass"], "env": []}
+    step["command"] = ["sh", "-c", f"printf x > {STEP}/out"]
+    return made
+
+
+def bare_ends(backend: Any, keys: list[str], made: Callable[[Any, str], dict[str, Any]] = bare) -> float:
     """Seconds from the first creation to the last container's end, as its status tells a list of pods."""
     begun = time.monotonic()
     with ThreadPoolExecutor(backend.options.create_threads) as pool:
-        list(pool.map(lambda key: backend.api.create_job(bare(backend, key)), keys))
+        list(pool.map(lambda key: backend.api.create_job(made(backend, key)), keys))
     selector = f"{pod.INSTALLATION}={pod.label_value(backend.options.installation)},reana-lite/probe"
     while time.monotonic() - begun < LIMIT_S:
         pods = [pod_from(row) for row in backend.api.list_pods(selector)[0]]
-        if sum(one.step.state == "terminated" for one in pods if one.name.startswith("bare-" + keys[0][0])) >= len(
-            keys
-        ):
+        if sum(one.has_ended for one in pods if one.name.startswith("bare-" + keys[0][0])) >= len(keys):
             took = time.monotonic() - begun
             for key in keys:
                 backend.api.delete_job(f"bare-{key}")
@@ -89,7 +103,7 @@ def creations(backend: Any, count: int) -> tuple[float, float]:
         one = task(f"raw{number}")
         bound = bind(one)
         document = pod.job_of(one, bound, wants_of(one.job, backend.options), backend.options, submitted_at=0.0)
-        backend.api.create_secret(pod.secret_of(backend.api.create_job(document), {"ticket": "x" * 600}))
+        backend.api.create_secret(pod.secret_of(backend.api.create_job(document), {"ticket": b"x" * 1500}))
 
     begun = time.monotonic()
     with ThreadPoolExecutor(backend.options.create_threads) as pool:
@@ -117,11 +131,17 @@ def main() -> None:
         our_ends(backend, ["warm"])
         ours = [our_ends(backend, [f"s{n}"]) for n in range(asked.single)]
         plain = [bare_ends(backend, [f"s{n}"]) for n in range(asked.single)]
+        alike = [bare_ends(backend, [f"t{n}"], shape) for n in range(asked.single)]
         print(f"load {os.getloadavg()[0]:.1f}")
-        print(f"one job, s (median): bare {statistics.median(plain):.2f}, ours {statistics.median(ours):.2f}")
+        medians = [f"{statistics.median(times):.2f}" for times in (plain, alike, ours)]
+        print(f"one job, s (median): bare {medians[0]}, bare of the same shape {medians[1]}, ours {medians[2]}")
         keys = [f"m{n}" for n in range(asked.jobs)]
-        theirs, mine = asked.jobs / bare_ends(backend, keys), asked.jobs / our_ends(backend, keys)
-        print(f"{asked.jobs} at once, ends per s: bare {theirs:.2f}, ours {mine:.2f} ({mine / theirs:.0%})")
+        single, mine = asked.jobs / bare_ends(backend, keys), asked.jobs / our_ends(backend, keys)
+        theirs = asked.jobs / bare_ends(backend, [f"u{n}" for n in range(asked.jobs)], shape)
+        print(
+            f"{asked.jobs} at once, ends per s: bare {single:.2f}, bare of the same shape {theirs:.2f}, ours {mine:.2f} "
+            f"({mine / theirs:.0%} of the same shape)"
+        )
         raw, created = creations(backend, 10 * asked.jobs)
         print(f"creations per s: raw {raw:.0f}, ours {created:.0f} ({created / raw:.0%})")
     finally:

@@ -9,14 +9,15 @@ import hashlib
 import json
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import kubernetes
 import on_cluster
 import pytest
+from running_cluster import DEV, RESTRICTED_CONTAINER, RESTRICTED_POD, Cluster, wait_until
 from running_cluster import IMAGE as PLAIN
-from running_cluster import RESTRICTED_CONTAINER, RESTRICTED_POD, Cluster, wait_until
 from test_faults_backend import HOLD, OWN, backend, begun, end, storage, task  # noqa: F401
 
 from reana_lite.backends.base import Task
@@ -57,10 +58,20 @@ def is_ready(core: Any) -> bool:
     return any(row.type == "Ready" and row.status == "True" for row in node_of(core).status.conditions)
 
 
+@pytest.fixture
+def another_node(cluster: Cluster) -> Iterator[None]:
+    """A healthy node, simulated, on which nothing of ours runs: where all nodes are lost, a cluster gives up none."""
+    environment = {**os.environ, **cluster.settings}
+    subprocess.run([DEV / "simulate", "1"], check=True, env=environment, timeout=120)
+    yield
+    subprocess.run([DEV / "simulate", "0"], check=True, env=environment, timeout=120)
+
+
 # -- nodes -----------------------------------------------------------------------------------------------------------
 
 
 @disturbing
+@pytest.mark.usefixtures("another_node")
 def test_a_step_that_ended_on_a_node_that_is_lost_is_finished(
     cluster: Cluster, core: Any, hasty: Any, storage: Any, namespace: str  # noqa: F811
 ) -> None:  # fmt: skip
@@ -79,6 +90,7 @@ def test_a_step_that_ended_on_a_node_that_is_lost_is_finished(
 
 
 @disturbing
+@pytest.mark.usefixtures("another_node")
 def test_a_step_on_a_node_that_is_lost_is_lost_and_its_next_attempt_says_what_it_waits_for(
     cluster: Cluster, core: Any, hasty: Any, said: list[str]
 ) -> None:
