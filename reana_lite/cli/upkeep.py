@@ -220,7 +220,7 @@ def backup(folder: Path, files: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, exists=True, path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def restore(folder: Path) -> None:
     """Make this installation (RECAST_DATABASE, RECAST_STORAGE), which must be new, what it was when FOLDER was written.
 

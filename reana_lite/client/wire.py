@@ -35,6 +35,9 @@ CONNECT_S = 10.0
 ANSWER_S = 120.0
 """How long the server may be silent while it answers (seconds)."""
 
+BLOCK = 1 << 18
+"""How much of a file is in memory at a time (bytes)."""
+
 AGAIN = (429, 502, 503, 504)
 """What servers and proxies answer when the same request may succeed later."""
 
@@ -152,7 +155,7 @@ class Wire:
 def _blocks(answer: requests.Response, base: str) -> Iterator[bytes]:
     try:
         # as they are on the wire: a digest is of the bytes of the file
-        yield from answer.iter_content(1 << 18)
+        yield from answer.iter_content(BLOCK)
     except requests.exceptions.RequestException as error:
         raise Unavailable(f"{base} broke off in the middle of an answer") from error
 

@@ -6,12 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from live import Live, hang_up, serve
 
@@ -94,7 +97,8 @@ def test_artifacts_and_logs(live, tmp_path):
         run.download(tmp_path, "nothing")
 
 
-def test_a_download_that_breaks_off_goes_on(live, tmp_path):
+def test_a_download_that_breaks_off_goes_on(live, monkeypatch):
+    monkeypatch.setattr("reana_lite.client.wire.BLOCK", 2)
     client = live.client()
     run = client.submit("tiny", parameters={"n": 3})
     live.world.drive()
@@ -500,3 +504,40 @@ json.dump({"processes": [], "regions": [], "limits": [limit], "best": "SR", "adv
            "verdict": "excluded" if many else "not-excluded", "validity": {"within": True, "reasons": []}},
           open(sys.argv[2], "w"))
 """
+
+
+# -- documentation -------------------------------------------------------------------------------------------------------
+
+
+def documented(page):
+    """The command lines of a page, without prompt, comment and settings before them."""
+    for line in (EXAMPLES.parent / "docs" / page).read_text().splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True) if line.startswith("$ ") else []
+        while words and "=" in words[0]:
+            words.pop(0)
+        if words and words[0] == "recast":
+            yield words[1:]
+
+
+@pytest.mark.parametrize("page", ["client.md", "operations.md"])
+def test_commands_of_the_documentation_exist(page, tmp_path, monkeypatch):
+    from reana_lite.cli import recast
+
+    lines = list(documented(page))
+    assert len(lines) >= 2
+    for words in lines:
+        context, command, rest = None, recast, words
+        while isinstance(command, click.Group):
+            context = command.make_context(command.name, list(rest), parent=context)
+            name, command, rest = command.resolve_command(context, context._protected_args + context.args)
+        assert command.name == name
+        if context.find_root().params.get("server") is None:
+            command.make_context(name, list(rest), parent=context)  # a usage error else
+
+
+def test_methods_of_the_documentation_exist():
+    text = (EXAMPLES.parent / "docs" / "client.md").read_text()
+    table = text[text.index("| method of") : text.index("`Run` and `Campaign` have")]
+    names = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)\(", row.split(" | ")[0])}
+    assert len(names) > 20
+    assert {name for name in names if not callable(getattr(Client, name, None))} == set()
