@@ -76,3 +76,38 @@ def test_workers_killed_at_random_instants_lose_nothing(database_url: str, tmp_p
     assert len([line for line in lines if line.startswith("end")]) == 2 * COUNT
     again = [line for line in finished_then if lines[line] > 1]
     assert len(again) <= 1, "at most the step between its last command and its exit record"
+
+
+def test_a_worker_outlives_a_restart_of_its_database(postgres: Any, tmp_path: Path) -> None:
+    home, diary, url = tmp_path / "home", tmp_path / "diary", postgres.new_database()
+    diary.touch()
+    storage = LocalStorage(home)
+    storage.check()
+    environment = {**os.environ, "RECAST_HOME": str(home), "RECAST_DATABASE": url}
+    command = [sys.executable, "-m", "reana_lite", "worker", "--backend", "local", "--cores", "1", "--drain"]
+    (tmp_path / "a.yml").write_text(workflow(diary, "a"))
+    options = TargetOptions(folder=tmp_path, scratch=tmp_path / "x", parameters={"ns": list(range(COUNT))})
+    prepared = resolve("a.yml", options=options, sources=Sources(downloads=tmp_path / "downloads"))
+    with contextlib.closing(Database(url)) as database:
+        run = submit(prepared, database=database, storage=storage, owner="a", name="a")
+    postgres.stop()
+    worker = subprocess.Popen(command, env=environment, cwd=tmp_path)  # its database is down at its start
+    try:
+        time.sleep(2.0)  # as long as it would take to begin
+        assert worker.poll() is None
+        postgres.start()
+        until = time.monotonic() + 60
+        while "end" not in diary.read_text():
+            assert time.monotonic() < until, "it does not begin"
+            time.sleep(0.05)
+        postgres.stop()
+        postgres.start()
+        assert worker.wait(timeout=60) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    with contextlib.closing(Database(url)) as database:
+        assert database.get_run(run).state == "finished"
+    lines = Counter(diary.read_text().splitlines())
+    assert len(lines) == 2 * COUNT
+    assert set(lines.values()) == {1}, "each step ran once"
