@@ -13,13 +13,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from reana_lite.database import tables
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
 
 BUSY_S = 60.0
 """How long a writer waits for another one (seconds); a turn of a worker holds the lock for milliseconds."""
+
+CONNECTIONS = 15
+"""Most connections of one process to a PostgreSQL (its own limit for everybody is 100 unless changed)."""
+
+STATEMENT_S = 60.0
+"""How long one statement may take on PostgreSQL, waiting for locks included (seconds); migrations may take any time."""
+
+IDLE_S = 120.0
+"""How long a transaction may do nothing on PostgreSQL (seconds): a process that was stopped holds its locks no longer."""
+
+_REACHING: dict[str, object] = {
+    "connect_timeout": 10, "application_name": "reana-lite", "keepalives_idle": 30, "keepalives_interval": 10,
+    "keepalives_count": 3, "tcp_user_timeout": 60_000,
+}  # fmt: skip
+"""What libpq is told unless the URL says otherwise: a server that vanished is noticed within a minute."""
 
 _LOCK = 0x7265616E61  # any number that nobody else locks; this is "reana"
 
@@ -61,9 +76,19 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
-def _network_engine(url: str) -> Engine:
+def _network_engine(text: str) -> Engine:
     try:
-        return create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+        url = make_url(text)
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")  # the one that comes with the package
+        ours = url.drivername == "postgresql+psycopg"
+        engine = create_engine(
+            url,
+            pool_size=5,
+            max_overflow=CONNECTIONS - 5,
+            pool_pre_ping=True,
+            connect_args={name: value for name, value in _REACHING.items() if name not in url.query} if ours else {},
+        )
     except exc.NoSuchModuleError as error:
         raise InvalidInput("only sqlite and postgresql databases are known", field="database") from error
     except exc.ArgumentError as error:
@@ -71,18 +96,35 @@ def _network_engine(url: str) -> Engine:
     except ModuleNotFoundError as error:
         raise Unavailable(f"the driver of this database is not installed ({error.name})") from error
 
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {int(STATEMENT_S * 1000)}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {int(IDLE_S * 1000)}")
+        connection.commit()
+
+    return engine
+
 
 @contextmanager
 def told(engine: Engine) -> Iterator[None]:
     """Turns errors of the database into Unavailable, naming it (never its password)."""
     try:
         yield
+    except exc.TimeoutError as error:  # of the pool
+        name = engine.url.render_as_string()
+        raise Unavailable(f"all connections of this process to database {name} are in use", retry_after_s=5) from error
     except (exc.DBAPIError, sqlite3.Error) as error:
         name = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string()
         cause = error.orig if isinstance(error, exc.DBAPIError) else error
         words = " ".join(str(cause).split())
         if "not a database" in words or "malformed" in words:
             raise Unavailable(f"database {name} is damaged ({words}); restore it from a copy") from error
+        if "statement timeout" in words:
+            reason = f"a statement took longer than {STATEMENT_S:g} s; it is overloaded, or somebody holds a lock"
+            raise Unavailable(f"database {name} is too slow: {reason}", retry_after_s=30) from error
+        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+            raise Unavailable(f"database {name} has cut the connection: {words}", retry_after_s=5) from error
         if "locked" in words:
             raise Unavailable(f"database {name} is held by another process", retry_after_s=5) from error
         raise Unavailable(f"database {name} cannot be used: {words}") from error
@@ -135,6 +177,8 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         _alone(connection)
         version = _version_of(connection)
         if version is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -749,6 +750,31 @@ def test_migrations_and_tables_agree(tmp_path: Path) -> None:
 def _schema(connection: Any) -> set[str]:
     rows = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").scalars()
     return {"".join(sql.split()) for sql in rows}
+
+
+@pytest.mark.parametrize("version", ["", *(f"{n:04d}" for n in range(1, int(tables.VERSION) + 1))])
+def test_a_database_of_every_older_version_is_migrated(url: str, version: str) -> None:
+    engine = opening.make_engine(url)
+    if version:
+        config = Config()
+        config.set_main_option("script_location", str(Path(reana_lite.database.__file__).parent / "migrations"))
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, version)
+            # columns that have been there from the start
+            connection.exec_driver_sql(
+                "INSERT INTO runs (id, name, number, owner, state, created_at) "
+                "VALUES ('old', 'scan', 1, 'me', 'finished', 5.0)"
+            )
+    assert Database.migrate(url) == (version, tables.VERSION)
+    assert Database.migrate(url) == (tables.VERSION, tables.VERSION)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    engine.dispose()
+    database = Database(url)
+    assert [(run.id, run.created_at) for run in database.list_runs()] == ([("old", 5.0)] if version else [])
+    held(database, "new")
+    database.close()
 
 
 def test_the_newest_migration_is_the_version_of_the_tables() -> None:
