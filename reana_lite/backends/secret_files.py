@@ -25,7 +25,7 @@ VARIABLE = "RECAST_SECRETS"
 
 def folder_of(instance: str) -> str:
     """The folder of all secrets of a supervisor."""
-    memory = "/dev/shm"
+    memory = "/dev/shm"  # nosec B108 - folders there are made with mode 0700 and a random name
     base = memory if os.access(memory, os.W_OK | os.X_OK) else tempfile.gettempdir()
     return f"{base}/recast-secrets-{instance}"
 

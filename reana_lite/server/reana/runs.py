@@ -141,7 +141,7 @@ def _prepared(
         prepared = resolve_uploaded(wanted, folder, installation.sources, name=name)
     except InvalidAnalysis as error:
         raise InvalidInput(error.message.replace(f"{folder}/", ""), field="workflow") from error
-    options: dict[str, Any] = {"salt": f"owner:{who.name}"}
+    options: dict[str, Any] = {"salt": f"owner:{who.name}", "max_nodes": installation.settings.node_limit}
     if secrets.listed(installation.database, who.name):
         options["secrets"] = True  # as REANA has it, every step knows all of its owner's secrets
     brought = tuple(one for one in prepared.brought if one.folder.startswith(INIT_ROOT))
