@@ -112,8 +112,8 @@ def told(engine: Engine) -> Iterator[None]:
     try:
         yield
     except exc.TimeoutError as error:  # of the pool
-        name = engine.url.render_as_string()
-        raise Unavailable(f"all connections of this process to database {name} are in use", retry_after_s=5) from error
+        where = engine.url.render_as_string()
+        raise Unavailable(f"all connections of this process to database {where} are in use", retry_after_s=5) from error
     except (exc.DBAPIError, sqlite3.Error) as error:
         name = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string()
         cause = error.orig if isinstance(error, exc.DBAPIError) else error

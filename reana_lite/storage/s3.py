@@ -20,10 +20,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import urllib3
 from minio import Minio
@@ -48,8 +49,14 @@ STORE_ROOT = "/reana-lite/store"
 PART_BYTES = 16 << 20
 """Size of a part of a large object, and how much of it is in memory at a time."""
 
+SMALL_BYTES = 4 << 20
+"""A file that is not larger is written beside others, in one request, in memory as a whole."""
+
 SPOOL_BYTES = 4 << 20
 """A file read that is larger lies on this machine's disk meanwhile, not in memory."""
+
+VALID_LIMIT_S = 7 * 86_400
+"""How long a signed link may be valid (seconds): a rule of S3's signatures."""
 
 _AGAIN = {
     "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown", "SlowDownRead",
@@ -63,7 +70,7 @@ class Permit:
     """The right to add objects of one attempt by POST: form `fields`; `fields["key"]` is the prefix that a name follows."""
 
     url: str
-    fields: Mapping[str, str]
+    fields: Mapping[str, str] = field(repr=False)
 
 
 class _Absent(Exception):
@@ -146,6 +153,12 @@ class S3Storage:
         key = tree_key(manifest.digest)
         if self.manifest(key, 0) is None:
             self._upload(key, 0, manifest, origin)
+            # somebody may have been removing the same tree: what was taken away meanwhile is brought back
+            there = dict(self._list(f"{self.prefix}{place_name(key, 0)}files/"))
+            files = [a for a in manifest.artifacts if a.kind == "file"]
+            lost = [a for a in files if there.get(self._file(key, 0, a.path)) != a.size]
+            if lost:
+                self._upload(key, 0, manifest, origin)
         return Input(folder, key, 0, manifest.digest)
 
     def put(self, key: str, attempt: int, manifest: Manifest, origin: Callable[[Artifact], BinaryIO]) -> None:
@@ -153,10 +166,19 @@ class S3Storage:
         self._upload(key, attempt, manifest, origin)
 
     def _upload(self, key: str, attempt: int, manifest: Manifest, origin: Callable[[Artifact], BinaryIO]) -> None:
-        files = [a for a in manifest.artifacts if a.kind == "file"]
-        for _ in self._threads.map(lambda a: self._upload_file(key, attempt, a, origin), files):
-            pass
+        self._upload_files(key, attempt, [a for a in manifest.artifacts if a.kind == "file"], origin)
         self._put(self._name(key, attempt, "manifest.json"), manifest.to_json().encode())
+
+    def _upload_files(
+        self, key: str, attempt: int, files: list[Artifact], origin: Callable[[Artifact], BinaryIO]
+    ) -> None:
+        """Small files side by side; large ones one after another, each in parts side by side: that bounds the memory."""
+        small = [a for a in files if a.size <= SMALL_BYTES]
+        for _ in self._threads.map(lambda a: self._upload_file(key, attempt, a, origin), small):
+            pass
+        for artifact in files:
+            if artifact.size > SMALL_BYTES:
+                self._upload_file(key, attempt, artifact, origin)
 
     def _upload_file(self, key: str, attempt: int, meant: Artifact, origin: Callable[[Artifact], BinaryIO]) -> None:
         name = self._file(key, attempt, meant.path)
@@ -295,7 +317,8 @@ class S3Storage:
 
     def rescan(self, key: str, attempt: int) -> str:
         """Write the manifest of a place anew, from what it holds now; its digest. Raises NotFound."""
-        listed = dict(self._list(f"{self.prefix}{place_name(key, attempt)}files/"))
+        base = f"{self.prefix}{place_name(key, attempt)}files/"
+        listed = dict(self._list(base))
         old = self.manifest(key, attempt)
         if not listed and old is None:
             raise NotFound(f"no place {key}/{attempt}")
@@ -306,8 +329,14 @@ class S3Storage:
                 found.append(artifact)
             elif name in listed:
                 digest = self._digest(name)
-                found.append(Artifact(artifact.path, "file", listed[name], digest, artifact.executable))
-        manifest = Manifest.of(found)
+                found.append(Artifact(artifact.path, "file", listed.pop(name), digest, artifact.executable))
+        for name, size in listed.items():  # what came later; a name too long to be told from its object is left out
+            path = os.fsdecode(unquote_to_bytes(name.removeprefix(base)))
+            if file_name(path) == name.removeprefix(base):
+                found.append(Artifact(path, "file", size, self._digest(name)))
+        paths = {a.path for a in found if a.kind == "file"}
+        above = {"/".join(path.split("/")[:n]) for path in paths for n in range(1, path.count("/") + 1)}
+        manifest = Manifest.of(a for a in found if a.kind == "file" or a.path not in paths | above)
         self._put(self._name(key, attempt, "manifest.json"), manifest.to_json().encode())
         return manifest.digest
 
@@ -380,7 +409,7 @@ class S3Storage:
             safe = "".join(c if (c.isascii() and c.isalnum()) or c in "._- " else "_" for c in name)
             headers = {"response-content-disposition": f'attachment; filename="{safe}"'}
         return self._public.presigned_get_object(
-            self.bucket, self._file(key, attempt, path), timedelta(seconds=valid_s), response_headers=headers
+            self.bucket, self._file(key, attempt, path), _valid(valid_s), response_headers=headers
         )
 
     def permit(self, key: str, attempt: int, *, valid_s: float, max_bytes: int) -> Permit:
@@ -389,7 +418,7 @@ class S3Storage:
         Names: `fields["key"]` + "files/" + names.file_name(path), or + "log", "stager.json", "manifest.json".
         """
         prefix = f"{self.prefix}{place_name(key, attempt)}"
-        policy = PostPolicy(self.bucket, datetime.now(UTC) + timedelta(seconds=valid_s))
+        policy = PostPolicy(self.bucket, datetime.now(UTC) + _valid(valid_s))
         policy.add_starts_with_condition("key", prefix)
         policy.add_content_length_range_condition(0, max_bytes)
         fields = {str(name): str(value) for name, value in self._public.presigned_post_policy(policy).items()}
@@ -399,7 +428,7 @@ class S3Storage:
         """Keep a small object for a pod; the URL by which it is read until `valid_s` from now."""
         full = f"{self.prefix}tickets/{name}"
         self._put(full, data)
-        return self._public.presigned_get_object(self.bucket, full, timedelta(seconds=valid_s))
+        return self._public.presigned_get_object(self.bucket, full, _valid(valid_s))
 
     def drop_ticket(self, name: str) -> None:
         """Remove what `put_ticket` kept; no error if it is gone."""
@@ -497,6 +526,15 @@ class S3Storage:
         if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
             reason = f"it does not answer ({type(error.reason).__name__})"
         return Unavailable(f"cannot {what} in {self._where}: {reason}", retry_after_s=30)
+
+
+def _valid(valid_s: float) -> timedelta:
+    if not 1 <= valid_s <= VALID_LIMIT_S:
+        right = f"1 to {VALID_LIMIT_S}"
+        raise InvalidInput(
+            f"a signed link is valid for {right} seconds, not {valid_s:g}", field="valid_s", value=valid_s
+        )
+    return timedelta(seconds=int(valid_s))
 
 
 def _client(settings: S3Settings, url: str, threads: int) -> Minio:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from reana_lite.artifact import Artifact, Manifest
+from reana_lite.artifact import Artifact, Manifest, digest_bytes
 from reana_lite.config import S3Settings, Settings
 from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.storage import open_storage
@@ -148,6 +150,115 @@ def test_a_large_file_goes_in_parts(s3_settings: S3Settings, tmp_path: Path) -> 
         stream.seek(39 << 20)
         assert stream.read(5) == b"\x27" * 5
     assert "-" in (storage._client.stat_object("recast", storage._file(placed.key, 0, "large")).etag or "")  # of parts
+
+
+def test_many_large_files_take_bounded_memory(s3_settings: S3Settings, tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    for name, size in (("huge", 200 << 20), ("b", 60 << 20), ("c", 60 << 20), ("d", 60 << 20)):
+        with (tmp_path / "t" / name).open("wb") as stream:
+            stream.truncate(size)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from reana_lite.config import S3Settings; from reana_lite.storage.s3 import S3Storage\n"
+        "def most(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
+        "s = S3Storage(S3Settings(bucket='recast', prefix=sys.argv[1], endpoint=sys.argv[2], access_key=sys.argv[3],"
+        " secret_key=sys.argv[4])); s.check(); before = most()\n"
+        "k = s.keep_tree(Path(sys.argv[5]), '/x'); up = most(); s.fetch(k.key, 0, Path(sys.argv[6]))\n"
+        "s.open(k.key, 0, 'huge').close(); assert s.damage(k.key, 0) == []\n"
+        "print(up - before, most() - before)"
+    )
+    arguments = [s3_settings.prefix, s3_settings.endpoint, *KEYS, str(tmp_path / "t"), str(tmp_path / "back")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    up, all_ = map(int, done.stdout.split())
+    assert up < 160_000, "kilobytes: a few parts at a time"
+    assert all_ < 180_000
+    assert (tmp_path / "back" / "huge").stat().st_size == 200 << 20
+
+
+def test_an_upload_goes_on_when_the_server_dies_within_a_large_file(
+    minio: MinioServer, s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    storage = S3Storage(s3_settings, patience_s=60)
+    content = bytes(range(256)) * (1 << 18)  # 64 MB: four parts
+    times = 0
+
+    class Killing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            nonlocal times
+            if self.tell() > 30 << 20 and times == 0:
+                times += 1
+                minio.kill()
+                minio.start()
+            return super().read(size)
+
+    manifest = Manifest((Artifact("large", "file", len(content), digest_bytes(content)),))
+    storage.put(KEY, 1, manifest, lambda _: Killing(content))
+    assert times == 1
+    assert storage.manifest(KEY, 1) == manifest
+    assert storage.damage(KEY, 1) == []
+
+
+def test_a_file_that_changes_while_it_is_kept_completes_nothing(s3_settings: S3Settings) -> None:
+    storage = S3Storage(s3_settings)
+    manifest = Manifest((Artifact("a", "file", 3, digest_bytes(b"old")),))
+    with pytest.raises(Unavailable, match="'a' changed"):
+        storage.put(KEY, 1, manifest, lambda _: io.BytesIO(b"new"))
+    assert storage.manifest(KEY, 1) is None
+
+
+def test_a_tree_that_is_removed_while_it_is_kept_comes_back(
+    s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = S3Storage(s3_settings)
+    put, removed = storage._put, []
+
+    def put_and_lose(name: str, data: bytes) -> None:
+        put(name, data)
+        if name.endswith("manifest.json") and not removed:
+            removed.extend(one for one, _ in storage._list(name.removesuffix("manifest.json") + "files/a"))
+            storage._remove(removed)
+
+    monkeypatch.setattr(storage, "_put", put_and_lose)
+    placed = storage.keep_bytes({"a": b"1", "b": b"2"}, "/x")
+    assert len(removed) == 1
+    assert storage.damage(placed.key, 0) == []
+
+
+def test_what_a_step_added_to_a_copy_is_found_by_a_scan(s3_settings: S3Settings, tmp_path: Path) -> None:
+    (tmp_path / "t" / "empty").mkdir(parents=True)
+    (tmp_path / "t" / "run.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "t" / "run.sh").chmod(0o755)
+    (tmp_path / "t" / "link").symlink_to("run.sh")
+    storage = S3Storage(s3_settings)
+    placed = storage.keep_tree(tmp_path / "t", "/x")
+    storage.clone(placed.key, 0, KEY)
+    storage.put_document(KEY, 1, "files/" + file_name("empty/ü new"), b"more")
+    storage.put_document(KEY, 1, "files/run.sh", b"#!/bin/bash\n")
+    digest = storage.rescan(KEY, 1)
+    manifest = storage.manifest(KEY, 1)
+    assert manifest is not None
+    assert manifest.digest == digest
+    assert [(a.path, a.kind, a.executable) for a in manifest.artifacts] == [
+        ("empty/ü new", "file", False), ("link", "link", False), ("run.sh", "file", True),
+    ]  # fmt: skip
+    assert storage.damage(KEY, 1) == []
+
+
+@pytest.mark.parametrize("valid_s", [0, -5, 8 * 86_400])
+def test_rights_end_within_a_week(s3_settings: S3Settings, valid_s: float) -> None:
+    storage = S3Storage(s3_settings)
+    with pytest.raises(InvalidInput, match="604800 seconds"):
+        storage.link(KEY, 1, "a", valid_s=valid_s)
+    with pytest.raises(InvalidInput, match="604800 seconds"):
+        storage.permit(KEY, 1, valid_s=valid_s, max_bytes=1)
+    assert "signature" not in repr(storage.permit(KEY, 1, valid_s=60, max_bytes=1))
+
+
+def test_links_name_the_server_as_users_reach_it(s3_settings: S3Settings) -> None:
+    storage = S3Storage(replace(s3_settings, public_endpoint="https://files.example.org"))
+    assert storage.link(KEY, 1, "a", valid_s=60).startswith("https://files.example.org/recast/")
+    assert storage.permit(KEY, 1, valid_s=60, max_bytes=1).url == "https://files.example.org/recast"
 
 
 def settings_of(**environ: str) -> Settings:
