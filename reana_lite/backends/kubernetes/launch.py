@@ -19,7 +19,7 @@ from reana_lite.backends.kubernetes import pod
 from reana_lite.backends.kubernetes.api import Api, Refused
 from reana_lite.backends.kubernetes.attempt import Attempt, Rate
 from reana_lite.backends.kubernetes.options import Options
-from reana_lite.backends.kubernetes.outcomes import failed, stopped
+from reana_lite.backends.kubernetes.outcomes import Outcomes, failed, stopped
 from reana_lite.backends.kubernetes.paths import TICKET_LIMIT_BYTES
 from reana_lite.backends.kubernetes.record import about_from
 from reana_lite.backends.kubernetes.ticket import Bound, ObjectStorage, bind, ticket_of
@@ -65,6 +65,7 @@ class Launch:
         self.api = api
         self.options = options
         self.tell = tell
+        self.outcomes = Outcomes(storage)
         self.patiently = Patience(ended)
         self._ended = ended
         self._rate = Rate(options.create_per_s)
@@ -74,7 +75,10 @@ class Launch:
         """None if the Job is there now; a report of the end if there is nothing to run, or it cannot be."""
         task = one.task
         assert task is not None
-        # An attempt that is submitted has just begun: only `recover` has to look for what became of one.
+        # What has ended is told again and not run again, whoever submits it: its Job is gone, so only storage knows.
+        recorded = self.patiently(lambda: self.outcomes.recorded(one.key, one.attempt))
+        if recorded is not None:
+            return recorded
         unfit = [secret.name for secret in task.secrets if secret.kind is SecretKind.ENV and not _is_text(secret.value)]
         if unfit:
             text = f"secret {unfit[0]!r} is not text, so it cannot be a variable; keep it as a file"
