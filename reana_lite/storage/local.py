@@ -130,6 +130,7 @@ class LocalStorage:
             while self.manifest(key, 0) is None:
                 try:
                     temporary.rename(place)
+                    break  # it was kept; if it is gone again by now, somebody has removed it since
                 except OSError as error:
                     if not place.parent.exists():  # another process is making the folders of a new storage
                         place.parent.mkdir(parents=True, exist_ok=True)

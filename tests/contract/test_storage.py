@@ -616,6 +616,27 @@ def test_a_tree_is_kept_while_another_process_makes_the_folders(storage: LocalSt
     assert storage.damage(placed.key, 0) == []
 
 
+def test_a_tree_that_is_removed_as_soon_as_it_is_kept_was_kept(
+    storage: LocalStorage, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+    removed: list[Path] = []
+
+    def rename_and_lose(source: Path, target: Path) -> Path:
+        there = rename(source, target)
+        if target.parent.name == "trees" and not removed:
+            removed.append(target)
+            shutil.rmtree(target)
+        return there
+
+    monkeypatch.setattr(Path, "rename", rename_and_lose)
+    placed = storage.keep_tree(tree, "/x")
+    assert [path.name for path in removed] == [placed.key]
+    assert list((storage.root / "tmp").iterdir()) == []
+    assert storage.keep_tree(tree, "/x") == placed
+    assert storage.damage(placed.key, 0) == []
+
+
 @pytest.mark.slow
 def test_killed_at_any_instant_a_tree_is_whole_or_absent(storage: LocalStorage, tree: Path) -> None:
     context = multiprocessing.get_context("fork")
