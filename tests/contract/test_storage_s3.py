@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from minio.credentials import StaticProvider
+from minio.error import S3Error
+from minio.minioadmin import MinioAdmin
 
 from reana_lite.artifact import Artifact, Manifest, digest_bytes
 from reana_lite.config import S3Settings, Settings
@@ -259,6 +262,40 @@ def test_links_name_the_server_as_users_reach_it(s3_settings: S3Settings) -> Non
     storage = S3Storage(replace(s3_settings, public_endpoint="https://files.example.org"))
     assert storage.link(KEY, 1, "a", valid_s=60).startswith("https://files.example.org/recast/")
     assert storage.permit(KEY, 1, valid_s=60, max_bytes=1).url == "https://files.example.org/recast"
+
+
+def test_the_rights_in_the_documentation_are_enough_and_no_more(
+    minio: MinioServer, s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "storage.md").read_text()
+    policy = json.loads(page.split("```json")[1].split("```")[0].replace("BUCKET", "recast"))
+    admin = MinioAdmin(
+        endpoint=minio.url.removeprefix("http://"), credentials=StaticProvider(*KEYS), region="us-east-1", secure=False
+    )
+    admin.user_add("worker", "worker-secret")
+    admin.policy_add("worker", policy=policy)
+    admin.policy_set("worker", user="worker")
+    ours = replace(s3_settings, access_key="worker", secret_key="worker-secret")
+    storage = S3Storage(ours, patience_s=5)
+    storage.check()
+    (tmp_path / "large").write_bytes(bytes(20 << 20))
+    placed = storage.keep_tree(tmp_path / "large", "/x")
+    storage.clone(placed.key, 0, KEY)
+    storage.fetch(KEY, 1, tmp_path / "back")
+    assert storage.damage(KEY, 1) == []
+    with urllib.request.urlopen(storage.link(KEY, 1, "large", valid_s=60)) as response:
+        assert len(response.read()) == 20 << 20
+    permit = storage.permit(KEY, 2, valid_s=60, max_bytes=10)
+    form = {**permit.fields, "key": permit.fields["key"] + "log"}
+    assert requests.post(permit.url, data=form, files={"file": b"out"}, timeout=10).status_code == 204
+    assert storage.log(KEY, 2) == b"out"
+    for place in sorted(storage.places()):
+        storage.remove(*place)
+    assert list(storage.places()) == []
+    with pytest.raises(S3Error, match=r"AccessDenied|Access Denied"):
+        storage._client.make_bucket("another")
+    with pytest.raises(S3Error, match=r"AccessDenied|Access Denied"):
+        storage._client.get_bucket_policy("recast")
 
 
 def settings_of(**environ: str) -> Settings:
