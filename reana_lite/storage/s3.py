@@ -18,7 +18,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -258,9 +258,12 @@ class S3Storage:
             digest = hashlib.sha256()
             response = self._client.get_object(self.bucket, name)
             try:
-                for chunk in response.stream(1 << 20):
-                    digest.update(chunk)
-                    stream.write(chunk)
+                if artifact.size <= SMALL_BYTES:
+                    for chunk in response.stream(1 << 20):
+                        digest.update(chunk)
+                        stream.write(chunk)
+                else:
+                    _copy_beside(response, stream, digest.update)
             finally:
                 response.close()
                 response.release_conn()
@@ -526,6 +529,19 @@ class S3Storage:
         if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
             reason = f"it does not answer ({type(error.reason).__name__})"
         return Unavailable(f"cannot {what} in {self._where}: {reason}", retry_after_s=30)
+
+
+def _copy_beside(response: Any, stream: BinaryIO, update: Callable[[bytes], None]) -> None:
+    """Copy a large answer; the digest of a chunk is computed while the next one is awaited (hashlib lets others run)."""
+    with ThreadPoolExecutor(1) as beside:
+        pending: Future[None] | None = None
+        for chunk in response.stream(1 << 20):
+            if pending is not None:
+                pending.result()
+            pending = beside.submit(update, chunk)
+            stream.write(chunk)
+        if pending is not None:
+            pending.result()
 
 
 def _valid(valid_s: float) -> timedelta:

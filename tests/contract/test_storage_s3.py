@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from minio.credentials import StaticProvider
+from minio.credentials.providers import StaticProvider
 from minio.error import S3Error
 from minio.minioadmin import MinioAdmin
 
@@ -89,7 +89,7 @@ def test_a_server_that_stays_away_is_told_and_nothing_is_half_there(
 def test_a_wrong_bucket_or_key_is_told_at_once_without_the_secret(
     s3_settings: S3Settings, change: dict[str, str], words: str
 ) -> None:
-    storage = S3Storage(replace(s3_settings, **change), patience_s=30)  # type: ignore[arg-type]
+    storage = S3Storage(replace(s3_settings, **change), patience_s=30)
     with pytest.raises(Unavailable, match=words) as caught:
         storage.check()
     assert "secret" not in str(caught.value).replace("SECRET", "")
@@ -214,7 +214,8 @@ def test_a_tree_that_is_removed_while_it_is_kept_comes_back(
     s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = S3Storage(s3_settings)
-    put, removed = storage._put, []
+    put = storage._put
+    removed: list[str] = []
 
     def put_and_lose(name: str, data: bytes) -> None:
         put(name, data)
