@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,12 @@ class Visitor:
             for one in found["violations"]
             if one["impact"] in ("serious", "critical")
         ]
+
+
+@pytest.fixture(scope="session")
+def visitor_named(chromium: Any, site: Site) -> Any:
+    """Makes a visitor that outlives a test: called with a user's name."""
+    return partial(Visitor, chromium, site)
 
 
 @pytest.fixture

@@ -149,11 +149,9 @@ def test_a_log_appears_while_its_step_runs_and_states_change(visit: Any) -> None
 
 
 @pytest.fixture(scope="session")
-def places(chromium: Any, site: Any) -> dict[str, str]:
+def places(visitor_named: Any) -> dict[str, str]:
     """The addresses of every kind of page, with something on it."""
-    from conftest import Visitor
-
-    visitor = Visitor(chromium, site, "root")
+    visitor = visitor_named("root")
     page = visitor.page
     page.goto("/analyses/tiny")
     page.fill("#p-n", "13")

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,15 +85,6 @@ def call(recast: Recast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         return Said(int(ended.value.code or 0), said.out, said.err)
 
     return called
-
-
-def within(limit_s: float, condition: Callable[[], Any], what: str = "") -> Any:
-    """Wait until a condition of the outer world holds, and give its value."""
-    deadline = time.monotonic() + limit_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, what or condition
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture

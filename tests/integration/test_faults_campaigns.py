@@ -17,8 +17,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import within
 from steps import step, workflow
+from waiting import within
 
 MEGA = 10**6
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import within
 from steps import scatter, step, workflow
+from waiting import within
 
 TEXT = {"type": "string", "default": "", "description": "Where steps write down that they have run."}
 

@@ -11,9 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import within
 from steps import scatter, step, workflow
 from test_kill import wait_until_gone
+from waiting import within
 
 
 def nodes(recast, run: str) -> dict[str, str]:

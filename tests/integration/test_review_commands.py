@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import within
 from steps import step, workflow
 from test_kill import wait_until_gone
+from waiting import within
 
 from reana_lite import harvest, prune
 from reana_lite.cli.screen import open_installation

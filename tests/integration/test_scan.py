@@ -19,7 +19,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import within
+from waiting import within
 
 SEEDS = int(os.environ.get("RECAST_KILL_SEEDS", "6"))
 """How many random instants."""
