@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from reana_lite import staging
 from reana_lite.artifact import Manifest
 from reana_lite.backends.kubernetes import paths, pod
-from reana_lite.staging import Stager
+from reana_lite.staging import web
+from reana_lite.staging.__main__ import report
+from reana_lite.staging.stager import Stager
 
 LIMIT_S = 20.0
 
@@ -93,7 +94,7 @@ def shelf() -> Iterator[Shelf]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staging.time, "sleep", lambda _: None)
+    monkeypatch.setattr(web.time, "sleep", lambda _: None)
 
 
 class Place:
@@ -225,7 +226,7 @@ def test_changed_inputs_are_told_where_they_may_be_written(place: Place) -> None
 
 def test_what_the_pods_status_takes_is_short(tmp_path: Path) -> None:
     path = tmp_path / "termination"
-    staging.report(
+    report(
         {"state": "failed", "message": "x" * 9000, "error": "y" * 9000, "changed_inputs": ["z"] * 999}, str(path)
     )
     document = json.loads(path.read_text())
@@ -234,7 +235,7 @@ def test_what_the_pods_status_takes_is_short(tmp_path: Path) -> None:
 
 
 def test_it_starts_quickly_with_light_modules_only() -> None:
-    program = "import sys, reana_lite.staging; print(*sys.modules)"
+    program = "import sys, reana_lite.staging.__main__; print(*sys.modules)"
     done = subprocess.run(["python3", "-c", program], capture_output=True, text=True, check=True)
     heavy = {"yaml", "minio", "kubernetes", "sqlalchemy", "click", "urllib3", "requests"}
     assert not heavy & set(done.stdout.split())

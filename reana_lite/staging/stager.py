@@ -1,9 +1,6 @@
-"""The small program in a pod that brings a step's inputs from storage and its outputs back: `python -m reana_lite.staging`.
+"""One step beside which the stager runs: bring its inputs, wait for its end, take its outputs; what it found is a record.
 
-Standard library and a few light modules of ours only, because every step waits for it to start. It runs beside the step,
-holds no credentials but the links of its ticket, and may write below one place of the storage only. How it meets the
-step is told in backends/kubernetes/pod.py. What it found goes to storage (stager.json) and, short, into the pod's status.
-It never judges what only the cluster knows (out of memory, evicted): the worker does.
+The order in which pipes are opened is told in backends/kubernetes/pod.py. Called by the program (__main__.py).
 """
 
 from __future__ import annotations
@@ -11,176 +8,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import http.client
 import json
 import os
-import queue
 import select
 import signal
-import ssl
-import sys
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 from reana_lite.artifact import Manifest
 from reana_lite.backends import fill, places, verdict
 from reana_lite.backends.kubernetes import paths
-from reana_lite.storage.names import file_name
-
-TRIES = 7
-"""How often a request is tried; with pauses of 0.5, 1, 2, ... 16 s it outlives a restart of the storage."""
-
-THREADS = 6
-"""Transfers at a time."""
+from reana_lite.staging.shelf import Bucket, Folder, Shelf
+from reana_lite.staging.web import CHUNK_BYTES, Refused, Web, in_parallel
 
 LOG_EVERY_S = 2.0
 """How often a log that grows is kept (seconds), at first; a log that takes long to send is sent less often."""
 
-_CHUNK_BYTES = 1 << 20
 _TAIL_BYTES = 4096
-
-
-class Refused(Exception):
-    """The storage says no, or does not answer; or the ticket asks for what cannot be done: one sentence."""
-
-
-class Web:
-    """Requests to the storage: connections are kept, one per thread and host; transient failures are tried again."""
-
-    def __init__(self) -> None:
-        self._local = threading.local()
-        self._all: list[http.client.HTTPConnection] = []
-
-    def close(self) -> None:
-        """Close all connections, of whatever thread."""
-        for connection in self._all:
-            connection.close()
-
-    def get(self, url: str, sink: Callable[[bytes], object], again: Callable[[], object] = lambda: None) -> None:
-        """Read what a link gives into `sink`; before another try, `again` undoes what was written."""
-
-        def take(response: http.client.HTTPResponse) -> None:
-            while chunk := response.read(_CHUNK_BYTES):
-                sink(chunk)
-
-        self._tried("GET", url, lambda: None, {}, take, again)
-
-    def post(self, url: str, fields: dict[str, str], body: Callable[[], BinaryIO], size: int) -> None:
-        """Send a form with one file of `size` bytes; `body` opens it anew for each try."""
-        border = uuid.uuid4().hex
-        head = "".join(
-            f'--{border}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in fields.items()
-        )
-        head += f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n'
-        head += "Content-Type: application/octet-stream\r\n\r\n"
-        start, end = head.encode(), f"\r\n--{border}--\r\n".encode()
-        headers = {
-            "Content-Type": f"multipart/form-data; boundary={border}",
-            "Content-Length": str(len(start) + size + len(end)),
-        }
-
-        def parts() -> Iterator[bytes]:
-            # One piece if it is small: a request then is one packet.
-            with body() as stream:
-                left = size
-                piece = start
-                while left > 0:
-                    chunk = stream.read(min(_CHUNK_BYTES, left))
-                    if not chunk:
-                        raise Refused("a file became shorter while it was sent")
-                    left -= len(chunk)
-                    piece += chunk
-                    if left > 0:
-                        yield piece
-                        piece = b""
-                yield piece + end
-
-        self._tried("POST", url, parts, headers, lambda response: response.read(), lambda: None)
-
-    def _tried(
-        self, method: str, url: str, body: Callable[[], Iterable[bytes] | None], headers: dict[str, str],
-        take: Callable[[http.client.HTTPResponse], object], again: Callable[[], object],
-    ) -> None:  # fmt: skip
-        address = urlsplit(url)
-        target = address.path + (f"?{address.query}" if address.query else "")
-        said = ""
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(0.25 * 2**attempt)
-                again()
-            try:
-                connection = self._connection(address.scheme, address.netloc, fresh=bool(attempt))
-                connection.request(method, target or "/", body=body(), headers=headers)
-                response = connection.getresponse()
-                if response.status < 300:
-                    take(response)
-                    response.read()
-                    return
-                said = _reason(response.status, response.read(2000))
-                if response.status < 500 and response.status not in (408, 429):
-                    raise Refused(
-                        f"the storage refuses to {'give' if method == 'GET' else 'take'} {address.path}: {said}"
-                    )
-            except (OSError, http.client.HTTPException) as error:
-                said = str(error) or type(error).__name__
-        raise Refused(f"the storage does not answer ({address.netloc}): {said}")
-
-    def _connection(self, scheme: str, host: str, *, fresh: bool) -> http.client.HTTPConnection:
-        pool: dict[str, http.client.HTTPConnection] = self._local.__dict__.setdefault("pool", {})
-        if fresh and host in pool:
-            pool.pop(host).close()
-        if host not in pool:
-            if scheme == "https":
-                pool[host] = http.client.HTTPSConnection(host, timeout=60, context=ssl.create_default_context())
-            else:
-                pool[host] = http.client.HTTPConnection(host, timeout=60)
-            self._all.append(pool[host])
-        return pool[host]
-
-
-def _reason(status: int, body: bytes) -> str:
-    text = body.decode(errors="replace")
-    for name in ("Message", "Code"):
-        start, end = text.find(f"<{name}>"), text.find(f"</{name}>")
-        if 0 <= start < end:
-            return f"{status} {text[start + len(name) + 2 : end]}"
-    return str(status)
-
-
-def in_parallel(tasks: list[Callable[[], None]]) -> None:
-    """Do them, several at a time; raises the first failure."""
-    if len(tasks) < 2:
-        for task in tasks:
-            task()
-        return
-    todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    for task in tasks:
-        todo.put(task)
-    faults: list[BaseException] = []
-
-    def work() -> None:
-        while not faults:
-            try:
-                task = todo.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                task()
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                faults.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(min(THREADS, len(tasks)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if faults:
-        raise faults[0]
 
 
 class Stager:
@@ -192,6 +38,7 @@ class Stager:
         self.out = out
         self.web = Web()
         self.ticket: dict[str, Any] = {}
+        self.shelf: Shelf | None = None
         self.told_at = 0.0
         self.begun_at = time.time()
         self.go_at = self.ended_at = 0.0
@@ -200,6 +47,8 @@ class Stager:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._relayed = self._kept = 0
         self._keep_after = 0.0
+
+    _roots = tuple(f"{paths.ROOT}/{kind}" for kind in ("jobs", "trees"))
 
     def at(self, path: str) -> str:
         """Where a path of paths.py is."""
@@ -226,6 +75,7 @@ class Stager:
         record: dict[str, Any] = {}
         try:
             self.ticket = json.loads(self._ticket())
+            self.shelf = self._shelf()
             self.stage_in()
         except (Refused, OSError, ValueError) as error:
             self._signal("stop")
@@ -246,9 +96,16 @@ class Stager:
     def _ticket(self) -> str | bytes:
         if self.link.startswith("{"):
             return self.link
+        if self.link.startswith("/"):
+            return Path(self.link).read_bytes()
         chunks: list[bytes] = []
         self.web.get(self.link, chunks.append, chunks.clear)
         return b"".join(chunks)
+
+    def _shelf(self) -> Shelf:
+        if "place" in self.ticket:
+            return Folder(self.ticket["place"])
+        return Bucket(self.web, self.ticket["permit"], self.ticket.get("copies"))
 
     def _open(self) -> None:
         """Make the pipes, in the one order in which nobody waits for ever."""
@@ -359,7 +216,7 @@ class Stager:
             return
         with contextlib.suppress(OSError), open(self.at(paths.LOG), "rb") as stream:  # noqa: PTH123
             stream.seek(self._relayed)
-            while chunk := stream.read(_CHUNK_BYTES):
+            while chunk := stream.read(CHUNK_BYTES):
                 self._relayed += len(chunk)
                 self.out.write(chunk)
             self.out.flush()
@@ -372,7 +229,7 @@ class Stager:
         begun = time.monotonic()
         if size > self._kept:
             with contextlib.suppress(Refused, OSError):
-                self._send("log", self.at(paths.LOG), size)
+                self._store.log(self.at(paths.LOG), size)
                 self._kept = size
         self._keep_after = time.monotonic() + max(LOG_EVERY_S, 20 * (time.monotonic() - begun))
 
@@ -415,19 +272,25 @@ class Stager:
         log = self.at(paths.LOG)
         size = _size(log)
         if size > 0 and size != self._kept:
-            sends.append(lambda: self._send("log", log, size))
+            sends.append(lambda: self._store.log(log, size))
         in_parallel(sends)
         record["phases"] = self.phases()
-        self._send_text("stager.json", json.dumps(record))
+        self._store.text("stager.json", json.dumps(record))
         if text:
-            self._send_text("manifest.json", text)
+            self._store.text("manifest.json", text)
+
+    @property
+    def _store(self) -> Shelf:
+        assert self.shelf is not None
+        return self.shelf
 
     def _scan(self, record: dict[str, Any], sends: list[Callable[[], None]]) -> str:
         """Read the step's folder: the text of its manifest, "" if there can be none; what is to be sent is added."""
         own = self.ticket["own"]
-        roots = tuple(f"{paths.ROOT}/{kind}" for kind in ("jobs", "trees"))
         try:
-            found = places.scan(own, roots, entries=self.ticket["most_files"], size_bytes=self.ticket["most_bytes"])
+            found = places.scan(
+                own, self._roots, entries=self.ticket["most_files"], size_bytes=self.ticket["most_bytes"]
+            )
         except places.TooBig:
             most = f"{self.ticket['most_files']} files or {verdict.size(self.ticket['most_bytes'])}"
             record.update(
@@ -443,44 +306,39 @@ class Stager:
             record.update(state="failed", cause="exit", message="; ".join(found.faults[:5]))
         if found.copied:
             record["copied_links"] = found.copied[:20]
-        changed = self._changed()
-        if changed:
-            record["changed_inputs"] = changed
+        self._look_at_inputs(record, sends)
         text, record["digest"] = places.manifest_text(found.artifacts)
         record["size_bytes"] = sum(a.size for a in found.artifacts)
-        for artifact in found.artifacts:
-            if artifact.kind == "file":
-                sends.append(
-                    self._sending(f"files/{file_name(artifact.path)}", f"{own}/{artifact.path}", artifact.size)
-                )
+        sends += self._store.sends(own, found.artifacts)
         return text
 
-    def _changed(self) -> list[str]:
-        changed = []
-        for virtual, real, digest in self.ticket["watch"]:
-            if places.fingerprint(real, 1 << 40) != self.fingerprints.get(real):
-                with contextlib.suppress(OSError):
-                    if Manifest.of(places.scan(real).artifacts).digest == digest:
-                        continue
-                changed.append(virtual)
-        return changed
+    def _look_at_inputs(self, record: dict[str, Any], sends: list[Callable[[], None]]) -> None:
+        """Tell which inputs are not any more what they were; what they hold now is kept beside the outputs, where the
+        storage cannot be written into."""
+        changed, kept = [], {}
+        copies = bool(self.ticket.get("copies"))
+        for number, (virtual, real, digest) in enumerate(self.ticket["watch"], 1):
+            if places.fingerprint(real, 1 << 40) == self.fingerprints.get(real):
+                continue
+            found = places.Scan()
+            with contextlib.suppress(OSError, places.TooBig):
+                limits = {"entries": self.ticket["most_files"], "size_bytes": self.ticket["most_bytes"]}
+                found = places.scan(real, self._roots if copies else (), **limits)
+            if Manifest.of(found.artifacts).digest == digest:
+                continue
+            changed.append(virtual)
+            if copies:
+                text, now = places.manifest_text(found.artifacts)
+                sends += self._store.sends(real, found.artifacts, number)
+                sends.append(self._telling(text, number))
+                kept[real] = [number, now]
+        if changed:
+            record["changed_inputs"] = changed
+        if kept:
+            record["kept_inputs"] = kept
 
-    def _sending(self, name: str, path: str, size: int) -> Callable[[], None]:
-        return lambda: self._send(name, path, size)
-
-    def _send(self, name: str, path: str, size: int) -> None:
-        permit = self.ticket["permit"]
-        fields = {**permit["fields"], "key": permit["fields"]["key"] + name}
-        # No link is followed: what is sent is what was read.
-        self.web.post(permit["url"], fields, lambda: os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb"), size)
-
-    def _send_text(self, name: str, text: str) -> None:
-        import io
-
-        permit = self.ticket["permit"]
-        fields = {**permit["fields"], "key": permit["fields"]["key"] + name}
-        content = text.encode()
-        self.web.post(permit["url"], fields, lambda: io.BytesIO(content), len(content))
+    def _telling(self, text: str, copy: int) -> Callable[[], None]:
+        return lambda: self._store.text("manifest.json", text, copy)
 
     def phases(self) -> dict[str, float]:
         """Seconds of each phase, by our own clock; those that did not happen are left out."""
@@ -502,31 +360,3 @@ def _size(path: str) -> int:
 
 def _told(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:1000]
-
-
-def report(record: dict[str, Any], path: str) -> None:
-    """Put a record where the cluster keeps it with the pod's status, without what would be too long."""
-    short = {name: value for name, value in record.items() if name not in ("changed_inputs", "copied_links")}
-    for name in ("message", "error"):
-        if name in short:
-            short[name] = short[name][:800]
-    if len(record) > len(short):
-        short["more"] = True
-    with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as stream:  # noqa: PTH123
-        stream.write(json.dumps(short))
-
-
-def main() -> int:
-    """0 if outputs are in storage, complete; else 1, and the pod's status says why."""
-    stager = Stager(os.environ.get(paths.TICKET_VARIABLE, ""), out=sys.stdout.buffer)
-    signal.signal(signal.SIGTERM, stager.terminate)
-    record = stager.run()
-    record["phases"] = stager.phases()
-    report(record, paths.TERMINATION)
-    if record.get("error"):
-        sys.stderr.write(f"reana-lite: {record['error']}\n")
-    return 1 if record.get("error") or record["state"] == "stopped" or not record.get("digest") else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
