@@ -23,7 +23,8 @@ from pathlib import Path
 
 from reana_lite.artifact import Manifest
 from reana_lite.config import Settings
-from reana_lite.storage.s3 import PART_BYTES, S3Storage
+from reana_lite.storage.bucket import PART_BYTES
+from reana_lite.storage.s3 import S3Storage
 from reana_lite.storage.scan import scan
 
 THREADS = 8
@@ -49,7 +50,7 @@ def raw_put(storage: S3Storage, prefix: str, source: Path) -> None:
     def put(path: Path) -> None:
         with path.open("rb") as stream:
             name, size = f"{storage.prefix}{prefix}/{path.name}", path.stat().st_size
-            storage._client.put_object(storage.bucket, name, stream, size, part_size=PART_BYTES)
+            storage.bucket.client.put_object(storage.bucket.name, name, stream, size, part_size=PART_BYTES)
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(put, source.iterdir()))
@@ -60,7 +61,7 @@ def raw_get(storage: S3Storage, prefix: str, names: list[str], target: Path) -> 
     target.mkdir()
 
     def get(name: str) -> None:
-        response = storage._client.get_object(storage.bucket, f"{storage.prefix}{prefix}/{name}")
+        response = storage.bucket.client.get_object(storage.bucket.name, f"{storage.prefix}{prefix}/{name}")
         with (target / name).open("xb") as stream:
             for chunk in response.stream(1 << 20):
                 stream.write(chunk)

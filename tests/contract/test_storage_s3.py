@@ -45,7 +45,7 @@ def test_writes_and_reads_go_on_when_the_server_is_back(
 
     thread = threading.Thread(target=keep)
     thread.start()
-    while not storage._list(s3_settings.prefix):  # it has begun
+    while not storage.bucket.sizes(s3_settings.prefix):  # it has begun
         pass
     minio.kill()
     minio.start()
@@ -152,7 +152,9 @@ def test_a_large_file_goes_in_parts(s3_settings: S3Settings, tmp_path: Path) -> 
         assert stream.seek(0, io.SEEK_END) == size
         stream.seek(39 << 20)
         assert stream.read(5) == b"\x27" * 5
-    assert "-" in (storage._client.stat_object("recast", storage._file(placed.key, 0, "large")).etag or "")  # of parts
+    assert "-" in (
+        storage.bucket.client.stat_object("recast", storage._file(placed.key, 0, "large")).etag or ""
+    )  # of parts
 
 
 def test_many_large_files_take_bounded_memory(s3_settings: S3Settings, tmp_path: Path) -> None:
@@ -214,16 +216,16 @@ def test_a_tree_that_is_removed_while_it_is_kept_comes_back(
     s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = S3Storage(s3_settings)
-    put = storage._put
+    put = storage.bucket.put
     removed: list[str] = []
 
     def put_and_lose(name: str, data: bytes) -> None:
         put(name, data)
         if name.endswith("manifest.json") and not removed:
-            removed.extend(one for one, _ in storage._list(name.removesuffix("manifest.json") + "files/a"))
-            storage._remove(removed)
+            removed.extend(storage.bucket.sizes(name.removesuffix("manifest.json") + "files/a"))
+            storage.bucket.remove(removed)
 
-    monkeypatch.setattr(storage, "_put", put_and_lose)
+    monkeypatch.setattr(storage.bucket, "put", put_and_lose)
     placed = storage.keep_bytes({"a": b"1", "b": b"2"}, "/x")
     assert len(removed) == 1
     assert storage.damage(placed.key, 0) == []
@@ -294,9 +296,9 @@ def test_the_rights_in_the_documentation_are_enough_and_no_more(
         storage.remove(*place)
     assert list(storage.places()) == []
     with pytest.raises(S3Error, match=r"AccessDenied|Access Denied"):
-        storage._client.make_bucket("another")
+        storage.bucket.client.make_bucket("another")
     with pytest.raises(S3Error, match=r"AccessDenied|Access Denied"):
-        storage._client.get_bucket_policy("recast")
+        storage.bucket.client.get_bucket_policy("recast")
 
 
 def settings_of(**environ: str) -> Settings:
