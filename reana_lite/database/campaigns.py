@@ -355,6 +355,7 @@ def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Seque
     connection.execute(_runs.insert(), records)
     connection.execute(tables.requests.insert(), requests)
     statements.ADD_EVENTS.run(connection, events)
+    transaction.ring()
 
 
 def reopen(transaction: Transaction, campaign: str, *, states: Iterable[str]) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, false, func, or_, select
 
 from reana_lite.database import opening, tables
+from reana_lite.database.bell import Heard, Listener, bell_of
 from reana_lite.database.holders import this_host
 from reana_lite.database.records import TERMINAL_RUN, JobRecord, NodeRecord, RunRecord, job_of, run_of
 from reana_lite.database.transaction import Transaction
@@ -38,6 +39,7 @@ class Database:
         self._host = host or this_host()
         self._clock = clock
         self._engine = opening.make_engine(url)
+        self._bell = bell_of(self._engine)
         try:
             with opening.told(self._engine):
                 opening.create_or_check(self._engine)
@@ -67,7 +69,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Many writes as one: all of them, or none if the block raises."""
-        transaction = Transaction(self._begin, host=self._host, clock=self._clock)
+        transaction = Transaction(self._begin, host=self._host, clock=self._clock, bell=self._bell)
         with opening.told(self._engine):
             try:
                 yield transaction
@@ -75,6 +77,13 @@ class Database:
                 transaction.end(commit=False)
                 raise
             transaction.end(commit=True)
+
+    def listen(self, heard: Heard) -> Listener:
+        """Call `heard`, from a thread of its own, whenever a process has queued, stopped or given up runs.
+
+        It may be called without need, and need not be called at all: who waits for something still looks now and then.
+        """
+        return self._bell.listen(heard)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, func, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.database import statements, tables
+from reana_lite.database.bell import Bell
 from reana_lite.database.holders import Holder, alive, process_start
 from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Claim, NodeState, clean, encode, outcome_of
 from reana_lite.errors import Conflict, NotFound
@@ -44,12 +45,21 @@ _TIME_OF = {
 class Transaction:
     """See the module. Made by Database.transaction() only; `host` and `clock` are the database's."""
 
-    def __init__(self, begin: Callable[[], Connection], *, host: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], Connection],
+        *,
+        host: str,
+        clock: Callable[[], float] = time.time,
+        bell: Bell | None = None,
+    ) -> None:
         self._begin = begin
         self._connection: Connection | None = None
         self._host = host
         self._clock = clock
         self._worker = ""
+        self._bell = bell
+        self._rings = False
 
     @property
     def connection(self) -> Connection:
@@ -62,11 +72,20 @@ class Transaction:
         """Commit or roll back, and give the connection back."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
+            rings = self._bell if commit and self._rings else None
             try:
+                if rings is not None:
+                    rings.announce(connection)
                 if commit:
                     connection.commit()
             finally:
                 connection.close()
+            if rings is not None:
+                rings.ring()
+
+    def ring(self) -> None:
+        """Workers are to look at the database as soon as this transaction is committed."""
+        self._rings = True
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -109,6 +128,8 @@ class Transaction:
         self.connection.execute(tables.requests.insert(), {"run": run, "document": encode(dict(request or {}))})
         if first_event is not None:
             self._insert_events(run, 0, 0, [first_event], now)
+        if state is RunState.QUEUED:
+            self.ring()
 
     def _next_number(self, values: Mapping[str, Any]) -> dict[str, int]:
         same_name = (_runs.c.owner == values["owner"]) & (_runs.c.name == values["name"])
@@ -137,6 +158,8 @@ class Transaction:
         )
         if done.rowcount == 0:
             raise Conflict(f"run {run} is {self._state(run)} and cannot become {state}", run=run, state=str(state))
+        if state is RunState.QUEUED:
+            self.ring()
 
     def set_progress(self, run: str, progress: Mapping[str, int]) -> None:
         """How far a run is: nodes in total, finished, reused, failed, running; other names are ignored."""
@@ -168,6 +191,7 @@ class Transaction:
             state = RunState.STOPPED
         if values:
             self.connection.execute(_runs.update().where(_runs.c.id == run).values(values))
+            self.ring()
         return state
 
     def stop_requests(self, runs: Sequence[str]) -> list[tuple[str, str]]:
@@ -262,6 +286,7 @@ class Transaction:
         mark = {"message": _GIVEN_UP}
         self.connection.execute(_jobs.update().where(_jobs.c.worker == worker, tables.JOB_OPEN).values(mark))
         self._free(worker)
+        self.ring()
 
     def note_doing(self, worker: str, text: str) -> None:
         """What a worker is doing, for those who ask (JSON)."""

@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from reana_lite.backends.base import Backend, Report, Say, Task
 from reana_lite.database import Database, Transaction
+from reana_lite.database.bell import Listener
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.database.secrets import of_run
 from reana_lite.drive import Drive, NodeRow
@@ -85,6 +86,8 @@ class Worker:
         self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy")
         self._warned: set[tuple[str, str]] = set()
         self._polled_at = 0.0
+        self._rung = False
+        self._listener: Listener | None = None
         self._ended: list[Report] = []
         self._inputs = Inputs(database, storage)
         self._under_way: dict[str, int] = {}
@@ -111,7 +114,13 @@ class Worker:
         wanted = set(runs) if runs is not None else None
         adopted_at = -POLL_S
         held = 0
+        if self._listener is None:
+            self._listener = self.database.listen(self._hear)
         while not until():
+            if self._rung:  # somebody has queued or stopped something: all is looked at now
+                self._rung = False
+                adopted_at = -POLL_S
+                self._polled_at = -POLL_S
             if self._undone:
                 self._take_up_again()
             if self._unrecovered:
@@ -125,6 +134,10 @@ class Worker:
             if some and not held and not self._begun() and not self.database.unfinished(wanted, campaign=campaign):
                 return
             self.turn()
+
+    def _hear(self) -> None:
+        self._rung = True
+        self.backend.wake()
 
     def turn(self, *, begin: bool = True) -> None:
         """One turn of the loop: at most POLL_S of waiting. Without `begin` it takes what has happened, and begins nothing."""
@@ -233,7 +246,7 @@ class Worker:
         """What the backend reports. While it has far more to do than it can do at once, a turn takes many reports."""
         self._send()
         if timeout_s is None:
-            timeout_s = 0.0 if self._adopted or self._can_begin() else POLL_S
+            timeout_s = 0.0 if self._adopted or self._polled_at < 0 or self._can_begin() else POLL_S
         reports = self.backend.wait(timeout_s)
         if reports and len(self._active) > LINGER_ABOVE:
             until = time.monotonic() + LINGER_S
@@ -264,6 +277,9 @@ class Worker:
 
     def close(self) -> None:
         """Stop what runs in this process and give up the runs, so that another worker may take them at once."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         self.backend.close()
         self.environments.close()
         self._copier.shutdown(wait=False, cancel_futures=True)
