@@ -258,7 +258,10 @@ class _Examiner:
         absent = [pdg for pdg in SUPERSYMMETRIC if pdg not in masses]
         if absent and len(absent) < len(SUPERSYMMETRIC):
             names = ", ".join(KNOWN[pdg].name for pdg in absent[:3]) + (", ..." if len(absent) > 3 else "")
-            self.warnings.append(f"{len(absent)} particles without a mass are taken as decoupled (100 TeV): {names}")
+            what = (
+                f"{len(absent)} particles without a mass are" if len(absent) > 1 else "one particle without a mass is"
+            )
+            self.warnings.append(f"{what} taken as decoupled (100 TeV): {names}")
 
 
 def _open(decay: Decay) -> list[Channel]:

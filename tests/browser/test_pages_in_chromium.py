@@ -71,7 +71,7 @@ def test_a_scan_by_form_to_its_contour(visit: Any) -> None:
     scan(page)
     finished(page)
     assert page.locator("svg.plane path.s-observed").count() >= 1
-    assert page.locator("svg.plane a path.p").count() == 8
+    assert page.locator("svg.plane a use").count() == 8
     page.locator("svg.plane a").first.click(force=True)
     page.wait_for_url(re.compile("/runs/"))
     page.go_back()

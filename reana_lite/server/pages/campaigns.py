@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from flask import Blueprint, render_template, request, url_for
+from flask import Blueprint, Response, render_template, request, url_for
 
 from reana_lite.campaign import POINT_STATES
 from reana_lite.comparison import MassLimit, Status, mass_limit, rows_of
 from reana_lite.database import campaigns
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
-from reana_lite.server.pages import gathering, plane
+from reana_lite.server.pages import gathering, plane, words
+from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.notice import onward
+from reana_lite.server.pages.row import row_of
 from reana_lite.server.pages.site import here
 
-PAGE = 100
+PAGE = 40
 """Points on one page of the table."""
+
+LIMITS = 40
+"""Rows of a plane whose mass limits are shown."""
 
 ACTIONS = ("stop", "resume", "retry", "extend")
 
@@ -43,9 +48,9 @@ def campaign(name: str) -> Any:
     return render_template("campaign.html", **_shown(record))
 
 
-def live(name: str) -> str:
+def live(name: str) -> Response:
     """What changes on the page of a campaign."""
-    return render_template("_campaign_live.html", **_shown(here().campaign(name)))
+    return changed("_campaign_live.html", **_shown(here().campaign(name)))
 
 
 def change(name: str, action: str) -> Any:
@@ -80,29 +85,36 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
     axes = gathering.axes(outcomes, [axis for row in rows[:1] for axis in row.point.point.values])
     analyses = list(dict.fromkeys(row.point.target.rpartition("/")[2] for row in rows))
     targets = [(target.rpartition("/")[2], target) for target in record.request.targets]
-    picture = mass_plane = None
     x, y = request.args.get("x", ""), request.args.get("y", "")
     if x not in axes or y not in axes or x == y:
         x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
-    if x and y:
-        mass_plane = gathering.plane_of(outcomes, x, y)
-        picture = plane.picture(gathering.placed_points(rows, x, y), x, y, mass_plane)
+    mass_plane = gathering.plane_of(outcomes, x, y) if y else None
+    placed = gathering.placed_points(rows, x, y) if x else []
+    picture = plane.picture(placed, x, y, mass_plane) if y else None
+    known = limits(outcomes, x, y)
+    line = row_of(placed, x, known[0] if len(known) == 1 else None) if x and not y else None
     state = request.args.get("state", "")
     chosen = [row for row in rows if _is(row, state)] if state else rows
     page = max(0, request.args.get("page", 0, type=int))
     failed = [row for row in rows if row.point.state in ("failed", "refused")]
-    kinds = Counter(mark.kind for mark in picture.marks) if picture is not None else Counter()
     return {
+        **shown_points(chosen, axes, page), "row": line,
         "may_change": site.may_change(record),
-        "campaign": record, "progress": progress, "rows": chosen[page * PAGE : (page + 1) * PAGE], "page": page,
-        "pages": -(-len(chosen) // PAGE), "page_size": PAGE, "state": state, "axes": axes, "x": x, "y": y, "picture": picture,
+        "campaign": record, "progress": progress, "state": state, "axes": axes, "x": x, "y": y, "picture": picture,
         "plane": mass_plane, "failed": failed[:20], "failures": len(failed), "analyses": analyses, "targets": targets,
         "point_states": POINT_STATES, "verdicts": Counter(str(o.verdict) for o in outcomes if o.verdict),
-        "kinds_there": [kind for kind in plane.KINDS if kinds[kind]], "counts": kinds,
-        "limits": limits(outcomes, x, y), "axis_title": plane.axis_title, "bar": bar(progress.points, progress.total),
+        "limits": known[:LIMITS], "axis_title": plane.axis_title, "symbol": words.symbol,
+        "bar": bar(progress.points, progress.total),
         "over": not progress.count("planned", "queued", "running", "created") or bool(progress.stopped),
         "invalid": sum(not o.within_validity for o in outcomes), "done": sum(o.status is Status.OK for o in outcomes),
     }  # fmt: skip
+
+
+def shown_points(rows: list[gathering.Row], axes: list[str], page: int) -> dict[str, Any]:
+    """One page of the table: its rows, and whether places on the axes say all that the names of the points do."""
+    here_ = rows[page * PAGE : (page + 1) * PAGE]
+    placed = bool(axes) and all("=" in row.point.point.name for row in here_)
+    return {"rows": here_, "page": page, "pages": -(-len(rows) // PAGE), "named": not placed, "found": len(rows)}
 
 
 def _is(row: gathering.Row, state: str) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -13,15 +14,19 @@ from threading import Lock
 from flask import Blueprint, Response, make_response, render_template, request
 
 from reana_lite import comparison
-from reana_lite.comparison import MassPlane, Outcome, Status, Table
+from reana_lite.comparison import MassLimit, MassPlane, Outcome, Status, Table
 from reana_lite.comparison import tables as written
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
 from reana_lite.server.pages import gathering, headers, plane
-from reana_lite.server.pages.campaigns import limits
+from reana_lite.server.pages.campaigns import LIMITS, limits
+from reana_lite.server.pages.row import row_of
 from reana_lite.server.pages.site import here
 
 MOST = 40
 """Runs and campaigns that are compared at once."""
+
+ROWS = 40
+"""Rows of a table on one page."""
 
 FIGURES = ("pdf", "png", "svg")
 TABLES = {
@@ -77,7 +82,7 @@ def chosen() -> Chosen:
     if x not in axes or y not in axes or x == y:
         x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
     found = gathering.plane_of(outcomes, x, y) if y else None
-    points = gathering.placed_points(rows, x, y) if y else []
+    points = gathering.placed_points(rows, x, y) if x else []
     return Chosen(names, tuple(titles), tuple(outcomes), tuple(points), tuple(axes), x, y, found)
 
 
@@ -97,21 +102,38 @@ def compare() -> str:
     """Choose, and see."""
     site = here()
     one = chosen()
-    picture = None
+    picture = line = None
     if one.mass_plane is not None:
         points = list(one.points) or [
             plane.PlacedPoint(o.theory, *one.mass_plane.place(o), "finished", o.run, o) for o in one.mass_plane.outcomes
         ]
         picture = plane.picture(points, one.x, one.y, one.mass_plane)
+    elif one.x and not one.y:
+        line = row_of(one.points or _placed(one.outcomes, one.x), one.x, _limit_of(one))
     made = tables_of(one) if one.outcomes else {}
+    page = max(0, request.args.get("page", 0, type=int))
     runs = site.runs(states=("finished",), campaign="", limit=40)
     offered = [one for one, _ in site.campaigns(limit=40)]
     return render_template(
-        "compare.html", one=one, tables=made, picture=picture, runs=runs, campaigns=offered, figures=FIGURES,
-        limits=limits(one.outcomes, one.x, one.y),
+        "compare.html", one=one, tables=made, picture=picture, row=line, runs=runs, campaigns=offered, figures=FIGURES,
+        limits=limits(one.outcomes, one.x, one.y)[:LIMITS], page=page, rows_shown=ROWS,
         axis_title=plane.axis_title, compared=sum(o.status is Status.OK for o in one.outcomes),
-        kinds_there=[k for k in plane.KINDS if picture and any(m.kind == k for m in picture.marks)],
     )  # fmt: skip
+
+
+def _placed(outcomes: Sequence[Outcome], axis: str) -> list[plane.PlacedPoint]:
+    """Runs that are of no campaign, along one axis."""
+    return [
+        plane.PlacedPoint(o.theory, place, 0.0, "finished", o.run, o)
+        for o in outcomes
+        if (place := o.number(axis)) is not None
+    ]
+
+
+def _limit_of(one: Chosen) -> MassLimit | None:
+    """The mass limit of a scan over one axis."""
+    found = limits(one.outcomes, one.x, "")
+    return found[0] if len(found) == 1 else None
 
 
 def file(what: str, form: str) -> Response:
@@ -120,8 +142,8 @@ def file(what: str, form: str) -> Response:
     if not one.outcomes:
         raise InvalidInput("nothing is chosen: name runs or campaigns with `of`", field="of")
     made = tables_of(one)
-    if what == "contour" and form in FIGURES:
-        return _figure(one, form)
+    if what in ("contour", "row") and form in FIGURES:
+        return _figure(one, what, form)
     if what == "all" and form == "json":
         return _kept(written.to_json(*made.values()).encode(), "application/json", "comparison.json")
     if what == "hepdata" and form == "tar":
@@ -130,7 +152,7 @@ def file(what: str, form: str) -> Response:
         kind, write = TABLES[form]
         return _kept(write(made[what]).encode(), kind, f"{what}.{form}")
     raise NotFound(f"no {what}.{form} of this comparison; there are {', '.join(made)} as {', '.join(TABLES)}, all.json, "
-                   f"hepdata.tar and contour as {', '.join(FIGURES)}")  # fmt: skip
+                   f"hepdata.tar, contour and row as {', '.join(FIGURES)}")  # fmt: skip
 
 
 def _kept(content: bytes, kind: str, name: str) -> Response:
@@ -139,14 +161,20 @@ def _kept(content: bytes, kind: str, name: str) -> Response:
     return answer
 
 
-def _figure(one: Chosen, form: str) -> Response:
-    from reana_lite.plots import plot_contour
+def _figure(one: Chosen, what: str, form: str) -> Response:
+    from reana_lite.plots import plot_contour, plot_row
 
-    if one.mass_plane is None:
+    limit = _limit_of(one) if what == "row" and not one.y else None
+    if what == "contour" and one.mass_plane is None:
         raise InvalidInput("a contour needs three results in a plane of two axes", field="of")
+    if what == "row" and limit is None:
+        raise InvalidInput("limits along an axis need two results that differ along one axis alone", field="of")
     with tempfile.TemporaryDirectory() as folder, _drawing:
-        path = Path(folder) / f"contour.{form}"
-        plot_contour(one.mass_plane, path)
+        path = Path(folder) / f"{what}.{form}"
+        if limit is not None:
+            plot_row(one.outcomes, limit, path)
+        elif one.mass_plane is not None:
+            plot_contour(one.mass_plane, path)
         content = path.read_bytes()
     kinds = {"pdf": "application/pdf", "png": "image/png", "svg": "image/svg+xml"}
     return _kept(content, kinds[form], path.name)

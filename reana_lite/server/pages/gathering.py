@@ -95,17 +95,17 @@ def plane_of(outcomes: Sequence[Outcome], x: str, y: str) -> MassPlane | None:
 
 
 def placed_points(rows: Sequence[Row], x: str, y: str) -> list[PlacedPoint]:
-    """Points of a campaign that have a place in the plane; of several analyses at one place the first that is worth it."""
+    """Points of a campaign that have a place on the axes (`y` "": on one); of several analyses the most sensitive one."""
     found: dict[tuple[float, float], PlacedPoint] = {}
     for row in rows:
-        at = (row.outcome.number(x), row.outcome.number(y))
-        if at[0] is None or at[1] is None:
+        across, up = row.outcome.number(x), row.outcome.number(y) if y else 0.0
+        if across is None or up is None:
             continue
         known = row.outcome if row.outcome.status in (Status.OK, Status.NO_SIGNAL) else None
-        one = PlacedPoint(row.point.point.name, at[0], at[1], row.point.state, row.point.run, known, row.point.error)
-        before = found.get((at[0], at[1]))
+        one = PlacedPoint(row.point.point.name, across, up, row.point.state, row.point.run, known, row.point.error)
+        before = found.get((across, up))
         if before is None or _worth(one) > _worth(before):
-            found[at[0], at[1]] = one
+            found[across, up] = one
     return list(found.values())
 
 

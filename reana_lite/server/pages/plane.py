@@ -11,25 +11,22 @@ from dataclasses import dataclass
 
 from reana_lite.comparison import MassPlane, Outcome, Status
 from reana_lite.comparison.tables import axis_unit
+from reana_lite.server.pages.words import cls, number, symbol
 
 _Lines = Callable[..., str]
 
 WIDTH, HEIGHT = 860.0, 560.0
 LEFT, RIGHT, TOP, BOTTOM = 78.0, 16.0, 14.0, 62.0
 
-SYMBOLS = {
-    "m_gluino": "m(g̃)", "m_squark": "m(q̃)", "m_lsp": "m(χ̃⁰₁)", "m_stop": "m(t̃₁)", "m_sbottom": "m(b̃₁)",
-    "m_chargino_1": "m(χ̃±₁)", "m_neutralino_1": "m(χ̃⁰₁)", "m_neutralino_2": "m(χ̃⁰₂)",
-}  # fmt: skip
-"""Axes as papers write them, where letters can."""
+MANY = 400
+"""Marks from which on they are drawn without words and are no stops of the keyboard: the table has the same links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One point: `kind` is its verdict, or its state while it has none; `path` its shape; `said` all of it in words."""
+    """One point: `kind` is its verdict, or its state while it has none; `said` all of it in words."""
 
     kind: str
-    path: str
     x: float
     y: float
     run: str
@@ -60,12 +57,24 @@ class Picture:
     theory: str = ""
     invalid: str = ""
     forbidden: str = ""
+    radius: float = 6.0
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
     right: float = WIDTH - RIGHT
     top: float = TOP
     bottom: float = HEIGHT - BOTTOM
+
+    @property
+    def groups(self) -> list[tuple[str, list[Mark]]]:
+        """The marks by kind, in the order of the legend."""
+        found = [(kind, [mark for mark in self.marks if mark.kind == kind]) for kind in KINDS]
+        return [(kind, marks) for kind, marks in found if marks]
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many points that none is told in words."""
+        return len(self.marks) > MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ KINDS = {
 def axis_title(axis: str) -> str:
     """An axis for people, with its unit."""
     unit = axis_unit(axis)
-    name = SYMBOLS.get(axis, axis)
+    name = symbol(axis)
     return f"{name} [{unit}]" if unit else name
 
 
@@ -123,8 +132,8 @@ def shape(kind: str, x: float, y: float, r: float) -> str:
 
 def picture(points: Sequence[PlacedPoint], x: str, y: str, plane: MassPlane | None) -> Picture:
     """The drawing of a plane; `plane` is None while nothing is known in it."""
-    low_x, high_x = _range([point.x for point in points])
-    low_y, high_y = _range([point.y for point in points])
+    low_x, high_x = ends([point.x for point in points])
+    low_y, high_y = ends([point.y for point in points])
     if min((point.y for point in points), default=0) >= 0:
         low_y = max(low_y, 0.0) if low_y < 0 and min(p.y for p in points) > 0.1 * high_y else low_y
     scale_x = (WIDTH - LEFT - RIGHT) / (high_x - low_x)
@@ -146,7 +155,7 @@ def picture(points: Sequence[PlacedPoint], x: str, y: str, plane: MassPlane | No
     for point in points:
         px, py = at((point.x, point.y))
         valid = point.outcome is None or point.outcome.within_validity
-        marks.append(Mark(point.kind, shape(point.kind, px, py, radius), px, py, point.run, said(point), valid))
+        marks.append(Mark(point.kind, px, py, point.run, said(point), valid))
     known = plane if plane is not None and plane.covered else None
     return Picture(
         axis_title(x),
@@ -160,6 +169,7 @@ def picture(points: Sequence[PlacedPoint], x: str, y: str, plane: MassPlane | No
         lines(known.bands["observed_xsec"], close=True) if known else "",
         lines(known.invalid, close=True) if known else "",
         _forbidden(points, x, y, (low_x, high_x), (low_y, high_y), lines),
+        radius,
     )
 
 
@@ -169,10 +179,10 @@ def said(point: PlacedPoint) -> str:
     o = point.outcome
     if o is not None and o.status is Status.OK:
         if o.observed is not None:
-            expected = f", expected {o.expected[2]:.3g}" if o.expected else ""
-            words.append(f"upper limit on μ {o.observed:.3g}{expected}")
+            expected = f", expected {number(o.expected[2])}" if o.expected else ""
+            words.append(f"upper limit on μ {number(o.observed)}{expected}")
         if o.cls_observed is not None:
-            words.append(f"CLs {o.cls_observed:.3g}")
+            words.append(f"CLs {cls(o.cls_observed)}")
         if not o.within_validity:
             words.append("outside the validity of the analysis")
     elif point.error:
@@ -200,7 +210,8 @@ def _forbidden(
     return lines([corners], close=True)
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Where an axis begins and ends that shows these values."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     span = (high - low) or max(abs(high), 1.0)
     return low - 0.06 * span, high + 0.06 * span

@@ -18,13 +18,17 @@ from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.event import RunState
 from reana_lite.server.pages import browse, graph, headers, words
 from reana_lite.server.pages.gathering import result_of_run
+from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.site import here
 
 PAGE = 50
 """Runs on one page."""
 
-TAIL_BYTES = 64_000
-"""How much of a log is shown where not all of it is asked for."""
+TAIL_BYTES = 32_000
+"""How much of a log is shown on its own page."""
+
+PART_BYTES = 8_000
+"""How much of a log is shown on the page of its run."""
 
 TAIL_LINES = 25
 """Lines of the log of a failed step that are shown at once."""
@@ -97,10 +101,10 @@ def run(name: str) -> Any:
     return render_template("run.html", **_shown(record))
 
 
-def live(name: str) -> str:
+def live(name: str) -> Response:
     """What changes on the page of a run."""
     record = here().run(name)
-    return render_template("_run_live.html", **_shown(record))
+    return changed("_run_live.html", **_shown(record))
 
 
 def _shown(record: RunRecord) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def _failures(database: Database, record: RunRecord, nodes: list[NodeRecord]) ->
         attempt = next((one for one in database.attempts(node.key) if one.attempt == node.attempt), None)
         cause = attempt.cause if attempt is not None else "image"
         message = attempt.message if attempt is not None else "its software could not be had"
-        text = words.log_text(here().storage.log(node.key, node.attempt)[-TAIL_BYTES:]) if attempt is not None else ""
+        text = words.log_text(here().storage.log(node.key, node.attempt)[-PART_BYTES:]) if attempt is not None else ""
         tail = "\n".join(text.rstrip().split("\n")[-TAIL_LINES:])
         found.append(Failure(node.node, cause, message, advice(cause, node.node, record.id), tail))
     return found
@@ -190,12 +194,12 @@ def _log_of(record: RunRecord, nodes: list[NodeRecord], chosen: NodeRecord | Non
         node = next((n for n in begun if n.state == "failed"), None)
     if node is None:
         return None
-    return _tail(record, node)
+    return _tail(record, node, PART_BYTES)
 
 
-def _tail(record: RunRecord, node: NodeRecord) -> dict[str, Any]:
+def _tail(record: RunRecord, node: NodeRecord, most: int = TAIL_BYTES) -> dict[str, Any]:
     content = here().storage.log(node.key, node.attempt)
-    start = max(0, len(content) - TAIL_BYTES)
+    start = max(0, len(content) - most)
     return {"node": node.node, "text": words.log_text(content[start:]), "cut": start, "offset": len(content),
             "going": node.state == "running" and record.state not in OVER}  # fmt: skip
 

@@ -38,8 +38,48 @@ def log_text(content: bytes) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", "\n".join(lines))
 
 
+TYPOGRAPHY = (
+    (re.compile(r"\+/?-(?=\s?\d)"), "±"), (re.compile(r"±\s?(\d) sigma\b"), r"±\1σ"), (re.compile(r"\bfb\^-1\b"), "fb⁻¹"),
+    (re.compile(r"\bsqrt\(s\)"), "√s"), (re.compile(r"\b(limit on|log\(limit on|strength) mu\b"), r"\1 μ"),
+    (re.compile(r"(\d)/fb\b"), r"\1 fb⁻¹"), (re.compile(r"^mu$"), "μ"),
+)  # fmt: skip
+"""What authors write for lack of a key, and what readers expect."""
+
+SYMBOLS = {
+    "m_gluino": "m(g̃)", "m_squark": "m(q̃)", "m_lsp": "m(χ̃⁰₁)", "m_stop": "m(t̃₁)", "m_sbottom": "m(b̃₁)",
+    "m_chargino_1": "m(χ̃±₁)", "m_neutralino_1": "m(χ̃⁰₁)", "m_neutralino_2": "m(χ̃⁰₂)", "m_c1n2": "m(χ̃±₁, χ̃⁰₂)",
+}  # fmt: skip
+"""Axes as papers write them, where letters can."""
+
+CLS_SHOWN = 1e-6
+"""Below it CLs is not told from 0: asymptotic formulas and toys say nothing there."""
+
+
+def prose(text: object) -> str:
+    """A sentence of an author or of the program as a paper would set it: ±1σ, fb⁻¹, √s, μ."""
+    found = plain(text)
+    for pattern, better in TYPOGRAPHY:
+        found = pattern.sub(better, found)
+    return found
+
+
+def symbol(axis: str) -> str:
+    """An axis as papers write it, without its unit."""
+    return SYMBOLS.get(axis, axis)
+
+
+def heading(title: str) -> str:
+    """The title of a column."""
+    return SYMBOLS.get(title) or prose(title)
+
+
+def cls(value: float | None) -> str:
+    """CLs as people quote it: three figures, very small ones as a bound."""
+    return "< 10⁻⁶" if value is not None and 0 <= value < CLS_SHOWN else number(value)
+
+
 def number(value: Any, figures: int = 3) -> str:
-    """Three figures, a power of ten as ×10ⁿ; "–" for nothing."""
+    """Three figures (zeros at the end count), a power of ten as ×10ⁿ; "–" for nothing. For what was measured."""
     if value is None or isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else plain(value)
     if not math.isfinite(value):
@@ -47,10 +87,15 @@ def number(value: Any, figures: int = 3) -> str:
     if value == int(value) and abs(value) < 1e6:
         return f"{int(value)}"
     if 1e-3 <= abs(value) < 1e6:
-        text = f"{value:.{figures}g}"
-        return text if "e" not in text else f"{value:.0f}"
+        text = f"{value:#.{figures}g}"
+        return text.rstrip(".") if "e" not in text else f"{value:.0f}"
     mantissa, _, exponent = f"{value:.{figures - 1}e}".partition("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(_RAISED)}"
+    return f"{mantissa}×{power_of_ten(int(exponent))}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """10ⁿ; 1 and 10 as they are."""
+    return f"{10**exponent}" if exponent in (0, 1) else f"10{str(exponent).translate(_RAISED)}"
 
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -77,8 +122,8 @@ def femtobarn(value_pb: Any, error_pb: float | None = None) -> str:
 
 
 def mass(value: float | None) -> str:
-    """A mass to the unit; "–" for none."""
-    return "–" if value is None else f"{value:.0f}"
+    """A mass to the unit, a smaller place on an axis to three figures; "–" for none."""
+    return "–" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def duration(seconds: float | None) -> str:
@@ -127,18 +172,21 @@ def sign(state: object) -> str:
 
 
 def value(found: Any) -> str:
-    """Any value of a parameter."""
+    """Any value that somebody chose, as it is: parameters, places on axes, counts."""
     if isinstance(found, bool):
         return "yes" if found else "no"
+    if isinstance(found, int | float) and math.isfinite(found) and 1e-4 <= abs(found) < 1e9:
+        return f"{found:.6g}" if isinstance(found, float) and found != int(found) else f"{int(found)}"
     if isinstance(found, int | float) or found is None:
-        return number(found, 6)
+        return number(found)
     if isinstance(found, list | tuple):
         return ", ".join(value(one) for one in found)
     return plain(found)
 
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "number": number, "with_error": with_error, "femtobarn": femtobarn, "mass": mass, "duration": duration, "size": size,
-    "moment": moment, "iso": iso, "word": word, "sign": sign, "value": value, "plain": plain,
+    "number": number, "cls": cls, "prose": prose, "heading": heading, "with_error": with_error, "femtobarn": femtobarn,
+    "mass": mass, "duration": duration, "size": size, "moment": moment, "iso": iso, "word": word, "sign": sign,
+    "value": value, "plain": plain,
 }  # fmt: skip
 """What templates may use."""

@@ -159,16 +159,43 @@ def test_a_scan_by_the_form_to_its_contour(world: World) -> None:
     values = axes(1800, 2400, 0) | {"a__gluino__m_lsp__to": "800", "a__gluino__m_lsp__step": "800"}
     campaign = begin(client, "counting", theory="scan", **values, **FAST)
     planned = client.get(f"/campaigns/{campaign}").text
-    assert planned.count('class="p planned"') + planned.count('class="p queued"') >= 8
+    assert planned.count('<use href="#k-planned"') + planned.count('<use href="#k-queued"') == 8
     assert "s-observed" not in planned
     world.drive()
     page = client.get(f"/campaigns/{campaign}").text
     assert '<path class="s-observed"' in page
-    assert page.count('class="p excluded"') > 1
+    assert page.count('<use href="#k-excluded"') > 1
     assert "Mass limits" in page
     point = campaigns.points(world.database, campaign)[0]
     assert f'href="/runs/{point.run}"' in page
     assert "8 of 8 points over" in page
+
+
+def test_a_scan_over_one_axis_is_drawn_with_its_crossing(world: World) -> None:
+    client = world.browser("alice")
+    campaign = begin(client, "counting", theory="scan", **axes(1800, 2600, 0), **FAST)
+    assert "Upper limits along" not in client.get(f"/campaigns/{campaign}").text
+    world.drive()
+    page = client.get(f"/campaigns/{campaign}").text
+    assert "Upper limits along m(g̃) [GeV]" in page
+    assert '<path class="s-crossing observed"' in page
+    assert f'<a href="/compare/row.pdf?of={campaign}' in page
+    figure = client.get(f"/compare/row.svg?of={campaign}")
+    assert figure.mimetype == "image/svg+xml"
+    assert client.get(f"/compare/contour.svg?of={campaign}").status_code == 400
+
+
+def test_what_has_not_changed_is_not_sent_again(world: World) -> None:
+    client = world.browser("alice")
+    run = begin(client, p__n="2")
+    part = client.get(f"/runs/{run}/live")
+    seen = re.search(r"seen=([0-9a-f]{16})", part.text)
+    assert seen is not None
+    assert client.get(f"/runs/{run}/live?seen={seen[1]}").status_code == 204
+    world.drive()
+    after = client.get(f"/runs/{run}/live?seen={seen[1]}")
+    assert after.status_code == 200
+    assert "hx-get" not in after.text.partition("\n")[0], "it is over: nothing asks any more"
 
 
 def test_a_campaign_is_changed_from_its_page(world: World) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reana_lite.comparison import Outcome, Status, mass_plane
+from reana_lite.comparison import Outcome, Status, mass_limit, mass_plane
 from reana_lite.database import NodeRecord
 from reana_lite.result import Verdict
-from reana_lite.server.pages import graph, plane, words
+from reana_lite.server.pages import graph, plane, row, words
 from reana_lite.server.pages.plane import PlacedPoint
 
 
@@ -100,6 +102,48 @@ def test_a_contour_lies_where_the_limit_passes_one() -> None:
     assert "upper limit on μ" in found.marks[0].said
 
 
+def test_a_plane_of_many_points_tells_none_in_words() -> None:
+    points = [PlacedPoint("p", 1.0 * i, 1.0 * j, "finished", "r") for i in range(25) for j in range(20)]
+    assert plane.picture(points, "a", "b", None).many
+    assert not plane.picture(points[:100], "a", "b", None).many
+
+
+def along(limits: dict[float, float], **more: Any) -> list[PlacedPoint]:
+    return [
+        PlacedPoint("p", x, 0.0, "finished", "r", replace(outcome(x, 0, limit), **more)) for x, limit in limits.items()
+    ]
+
+
+def test_limits_along_an_axis_cross_where_exclusion_ends() -> None:
+    points = along({1800.0: 0.1, 2000.0: 1.0, 2200.0: 10.0})
+    found = row.row_of(points, "m_gluino", mass_limit([p.outcome for p in points if p.outcome], "m_gluino"))
+    assert found is not None
+    assert [(one.kind, one.text) for one in found.crossings] == [("observed", "2000"), ("expected", "2000")]
+    tick = next(tick.at for tick in found.picture.x_ticks if tick.text == "2000")
+    assert found.crossings[0].at == pytest.approx(tick)
+    one = next(tick.at for tick in found.picture.y_ticks if tick.text == "1")
+    middle = found.observed.removeprefix("M").split("L")[1].split()
+    assert [float(text) for text in middle] == pytest.approx([tick, one], abs=0.1), "there the limit is 1"
+    assert found.picture.y_label == "95 % CL upper limit on μ"
+    assert not found.theory_band
+
+
+def test_limits_on_the_cross_section_are_in_fb_with_the_theory_and_its_error() -> None:
+    points = along({1800.0: 0.5, 2000.0: 2.0}, xsec_pb=0.001, xsec_error_pb=0.0002)
+    found = row.row_of(points, "m_gluino", None)
+    assert found is not None
+    assert found.in_fb
+    assert found.theory_band.endswith("z")
+    fb = next(tick.at for tick in found.picture.y_ticks if tick.text == "1")
+    heights = [float(place.split()[1]) for place in found.theory.removeprefix("M").split("L")]
+    assert heights == pytest.approx([fb, fb], abs=0.1), "0.001 pb are 1 fb"
+
+
+def test_one_limit_makes_no_line() -> None:
+    assert row.row_of(along({1800.0: 0.5}), "m_gluino", None) is None
+    assert row.row_of([PlacedPoint("p", 1.0, 0.0, "planned")], "m_gluino", None) is None
+
+
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_few_and_inside(low: float, span: float) -> None:
     found = plane.ticks(low, low + span)
@@ -109,10 +153,50 @@ def test_ticks_are_few_and_inside(low: float, span: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "–"), (2000.0, "2000"), (0.8187, "0.819"), (3.71e-65, "3.71×10⁻⁶⁵"), (1234.5, "1234"), (float("inf"), "∞")],
+    [
+        (None, "–"),
+        (2000.0, "2000"),
+        (0.8187, "0.819"),
+        (3.71e-65, "3.71×10⁻⁶⁵"),
+        (0.27, "0.270"),
+        (37.01, "37.0"),
+        (123.4, "123"),
+        (1234.5, "1234"),
+        (float("inf"), "∞"),
+    ],
 )
 def test_numbers_for_people(value: float | None, said: str) -> None:
     assert words.number(value) == said
+
+
+def test_what_was_chosen_is_shown_as_it_was_chosen() -> None:
+    assert [words.value(one) for one in (0.1, 139.0, 20.3, 5000, True, None, "x", [1, 2.5])] == [
+        "0.1", "139", "20.3", "5000", "yes", "–", "x", "1, 2.5",
+    ]  # fmt: skip
+
+
+def test_small_cls_are_bounds() -> None:
+    assert [words.cls(one) for one in (None, 0.0, 4.58e-110, 3.67e-4, 0.05)] == [
+        "–",
+        "< 10⁻⁶",
+        "< 10⁻⁶",
+        "3.67×10⁻⁴",
+        "0.0500",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("shown as verdicts at +-1 sigma", "shown as verdicts at ±1σ"),
+        ("139 fb^-1 of sqrt(s) = 13 TeV", "139 fb⁻¹ of √s = 13 TeV"),
+        ("139/fb at 13 TeV", "139 fb⁻¹ at 13 TeV"),
+        ("log(limit on mu), linear", "log(limit on μ), linear"),
+        ("mumble, mu-tau, a+-b", "mumble, mu-tau, a+-b"),
+    ],
+)
+def test_sentences_are_set_as_papers_set_them(text: str, said: str) -> None:
+    assert words.prose(text) == said
 
 
 def test_values_with_errors_and_units() -> None:
