@@ -30,9 +30,11 @@ def settings() -> dict[str, str]:
 
 
 @functools.cache
-def reason() -> str:
-    """Why there is no cluster; "" if there is one, with a namespace under the standard "restricted"."""
+def reason(*, shared: bool = False) -> str:
+    """Why there is no cluster; "" if there is one, with a restricted namespace (`shared`: and with a volume)."""
     found = settings()
+    if shared and found and "RECAST_DEV_STATE" not in found:
+        return "a volume that pods and this machine share is at hand in the dev cluster only"
     if not found:
         return "no cluster runs here (k8s/dev/up makes one)"
     try:
@@ -64,15 +66,62 @@ def storage() -> Any:
     return S3Storage(S3Settings(bucket=bucket, prefix=prefix, endpoint=found["RECAST_S3_ENDPOINT"], **keys))
 
 
+CLAIM = "recast-test-volume"
+
+
+@functools.cache
+def volume() -> Path:
+    """A folder of this machine that pods of the dev cluster reach by the claim CLAIM."""
+    import kubernetes
+
+    folder = Path(settings()["RECAST_DEV_STATE"], "volumes", CLAIM)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, 1000, 1000)
+    folder.chmod(0o2775)
+    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    size = {"storage": "1Gi"}
+    anywhere = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "Exists"}]}
+    real = {
+        **spec, "capacity": size, "local": {"path": str(folder)}, "persistentVolumeReclaimPolicy": "Retain",
+        "claimRef": {"name": CLAIM, "namespace": NAMESPACE},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [anywhere]}},
+    }  # fmt: skip
+    with kubernetes.config.new_client_from_config(settings()["KUBECONFIG"]) as client:
+        core = kubernetes.client.CoreV1Api(client)
+        with contextlib.suppress(kubernetes.client.ApiException):
+            core.create_persistent_volume({"metadata": {"name": CLAIM}, "spec": real})
+        claim = {**spec, "volumeName": CLAIM, "resources": {"requests": size}}
+        with contextlib.suppress(kubernetes.client.ApiException):
+            core.create_namespaced_persistent_volume_claim(NAMESPACE, {"metadata": {"name": CLAIM}, "spec": claim})
+    return folder
+
+
+def folder() -> Any:
+    """A storage folder of its own on that volume."""
+    from reana_lite.storage.local import LocalStorage
+
+    root = volume() / secrets.token_hex(6)
+    root.mkdir()
+    found = LocalStorage(root)
+    found.check()
+    return found
+
+
 def backend(where: Any, *, namespace: str = NAMESPACE, **options: Any) -> Any:
     """A backend for that storage; two for one storage know each other's Jobs."""
     from reana_lite.backends.kubernetes.api import RealApi
     from reana_lite.backends.kubernetes.backend import KubernetesBackend
     from reana_lite.backends.kubernetes.options import Options
+    from reana_lite.backends.kubernetes.volume import Volume
+    from reana_lite.storage.local import LocalStorage
 
     small: dict[str, Any] = {"cpus": 0.02, "stager_cpus": 0.01, "memory_bytes": 96 * 2**20, "grace_s": 1.0}
+    name = where.root.name if isinstance(where, LocalStorage) else where.prefix
+    if isinstance(where, LocalStorage):
+        small |= {"claim": CLAIM, "claim_path": name}
+        where = Volume(where)
     chosen = Options(
-        namespace=namespace, installation=where.prefix.replace("/", "-").strip("-"), stager_image=STAGER_IMAGE,
+        namespace=namespace, installation=name.replace("/", "-").strip("-"), stager_image=STAGER_IMAGE,
         process_image=STEP_IMAGE, **(small | options),
     )  # fmt: skip
     return KubernetesBackend(where, options=chosen, api=RealApi(namespace, kubeconfig=settings()["KUBECONFIG"]))

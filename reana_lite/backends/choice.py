@@ -110,19 +110,26 @@ def _on_cluster(settings: Settings, storage: Storage, say: Say | None) -> Backen
 
     from reana_lite.backends.kubernetes import options
     from reana_lite.backends.kubernetes.backend import KubernetesBackend
-    from reana_lite.backends.kubernetes.ticket import ObjectStorage
+    from reana_lite.backends.kubernetes.ticket import Documents, ObjectStorage
+    from reana_lite.backends.kubernetes.volume import Volume
 
-    if not isinstance(storage, ObjectStorage):
+    chosen = options.read(settings.kubernetes_options)
+    kept: Documents
+    if isinstance(storage, LocalStorage) and chosen.claim:
+        kept = Volume(storage)
+    elif isinstance(storage, ObjectStorage):
+        kept = storage
+    else:
         raise Unavailable(
             "backend 'kubernetes' cannot be used here: pods on any node must reach the storage, but RECAST_STORAGE names "
-            "a folder of this machine; name a bucket (s3://bucket/prefix)"
+            "a folder of this machine; name a bucket (s3://bucket/prefix), or the claim of a shared volume that holds that "
+            "folder (option `claim` in the file that RECAST_KUBERNETES_OPTIONS names)"
         )
-    chosen = options.read(settings.kubernetes_options)
     if settings.kubernetes_namespace:
         chosen = chosen.with_values(namespace=settings.kubernetes_namespace)
     if settings.kubernetes_image:
         chosen = chosen.with_values(stager_image=settings.kubernetes_image)
-    return KubernetesBackend(storage, options=chosen, say=say or logging.getLogger(__name__).info)
+    return KubernetesBackend(kept, options=chosen, say=say or logging.getLogger(__name__).info)
 
 
 def _images(document: Any) -> Iterator[str]:

@@ -21,7 +21,7 @@ class Shelf(Protocol):
     """See the module. All may raise Refused or OSError."""
 
     def sends(self, folder: str, artifacts: Iterable[Artifact], copy: int = 0) -> list[Callable[[], None]]:
-        """What is left to do to have those files of a folder in storage: as outputs, or as the copy of an input with a number."""
+        """What is left to do to have those files of a folder in storage: as outputs, or as the copy with that number."""
         ...
 
     def text(self, name: str, text: str, copy: int = 0) -> None:

@@ -64,8 +64,12 @@ def pretend(task: Task) -> tuple[JobOutcome, Mapping[str, bytes]] | None:
     return FINISHED, written.get(task.job.line, {"d/out": b"hello"})
 
 
+ON_CLUSTER = {"kubernetes": on_cluster.storage, "kubernetes-volume": on_cluster.folder}
+"""Kinds that are Jobs of a cluster, and their storage: a bucket, or a volume that pods share."""
+
+
 def make(kind: str, storage: Any) -> Backend:
-    if kind == "kubernetes":
+    if kind in ON_CLUSTER:
         return on_cluster.backend(storage)
     if kind == "memory":
         return MemoryBackend(storage, script=pretend, limit=20)
@@ -77,7 +81,7 @@ def make(kind: str, storage: Any) -> Backend:
 
 @pytest.fixture
 def storage(kind: str, tmp_path: Path) -> Any:
-    return on_cluster.storage() if kind == "kubernetes" else LocalStorage(tmp_path / "storage")
+    return ON_CLUSTER[kind]() if kind in ON_CLUSTER else LocalStorage(tmp_path / "storage")
 
 
 @pytest.fixture(
@@ -86,12 +90,13 @@ def storage(kind: str, tmp_path: Path) -> Any:
         "local",
         pytest.param("container", marks=pytest.mark.container),
         pytest.param("kubernetes", marks=pytest.mark.slow),
+        pytest.param("kubernetes-volume", marks=pytest.mark.slow),
     ]
 )
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     kind = str(request.param)
-    if kind == "kubernetes" and on_cluster.reason():
-        pytest.skip(on_cluster.reason())
+    if kind in ON_CLUSTER and on_cluster.reason(shared=kind == "kubernetes-volume"):
+        pytest.skip(on_cluster.reason(shared=kind == "kubernetes-volume"))
     if kind == "container":
         monkeypatch.setitem(SETTING, "environment", Environment(EnvironmentKind.CONTAINER, IMAGE))
     return kind

@@ -1,9 +1,11 @@
-"""Jobs as Kubernetes Jobs, one per attempt, with inputs and outputs in object storage.
+"""Jobs as Kubernetes Jobs, one per attempt, with inputs and outputs in object storage or on a shared volume.
 
     options    what an installation says about its cluster (resources, placement, images, rates)
     images     references of images, and which are allowed
     pod        a task as the Job and the Secret that are sent to the API server
-    ticket     what the stager in the pod is told (reana_lite/staging.py reads it)
+    mounts     what of the storage the containers of a pod see
+    ticket     what the stager in the pod is told (reana_lite/staging reads it)
+    volume     a storage folder that pods mount
     api        the few requests to the API server, raw JSON
     record     what is kept of a pod; phases and their times
     watch      list, then watch, for ever

@@ -15,16 +15,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from reana_lite.backends.base import Report, Say, StandIn, Task
-from reana_lite.backends.kubernetes import ends, pod, probe
+from reana_lite.backends.kubernetes import limits, pod, probe
 from reana_lite.backends.kubernetes.api import Api, RealApi, Refused
-from reana_lite.backends.kubernetes.attempt import DEAF_S, ORPHAN_S, Attempt, about_of, step_limit
+from reana_lite.backends.kubernetes.attempt import Attempt, about_of
 from reana_lite.backends.kubernetes.launch import Closed, Launch, Patience, ticket_name
 from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.outcomes import Outcomes, failed
 from reana_lite.backends.kubernetes.record import About, Pod, about_from, seconds
-from reana_lite.backends.kubernetes.ticket import ObjectStorage
+from reana_lite.backends.kubernetes.ticket import Documents, ObjectStorage
+from reana_lite.backends.kubernetes.volume import Volume
 from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.backends.kubernetes.watch import Watch
 from reana_lite.errors import InvalidInput, ReanaLiteError, Unavailable
@@ -48,7 +50,7 @@ class KubernetesBackend:
     name = "kubernetes"
 
     def __init__(
-        self, storage: ObjectStorage, *, options: Options | None = None, api: Api | None = None, say: Say = log.info
+        self, storage: Documents, *, options: Options | None = None, api: Api | None = None, say: Say = log.info
     ) -> None:
         self.storage = storage
         self.options = options or Options()
@@ -75,9 +77,13 @@ class KubernetesBackend:
     # -- what can be had ---------------------------------------------------------------------------------------------
 
     def unusable(self) -> str:
-        """Why it cannot be used: no object storage, no cluster, no rights; "" if it can."""
-        if not hasattr(self.storage, "permit"):
-            return "steps in a cluster need object storage (RECAST_STORAGE=s3://...)"
+        """Why it cannot be used: no storage that pods reach, no cluster, no rights; "" if it can."""
+        if isinstance(self.storage, Volume) != bool(self.options.claim):
+            return "the option `claim` names a volume with the folder RECAST_STORAGE; with a bucket there must be none"
+        if not self.options.claim and not isinstance(self.storage, ObjectStorage):
+            return (
+                "steps in a cluster need object storage (RECAST_STORAGE=s3://...) or a shared volume (option `claim`)"
+            )
         return self.api.check()
 
     def prepare(self, environment: Environment, stand_ins: Mapping[str, StandIn], say: Say) -> str:
@@ -144,28 +150,35 @@ class KubernetesBackend:
 
         While the API server does not answer, nobody is called lost: what became of them is told later.
         """
-        reports = []
-        for key, attempt in attempts:
-            with self._lock:
-                if (key, attempt) in self._attempts:
-                    continue
-            recorded = self._outcomes.recorded(key, attempt)
-            if recorded is not None:
-                reports.append(recorded)
-                continue
-            name = pod.job_name(self.options.installation, key, attempt)
-            try:
-                job = self.api.get_job(name)
-            except Unavailable:
-                self._adopt(About(key, attempt), started=False)
-                continue
-            about = about_from(job["metadata"]) if job else None
-            if about is not None and "deletionTimestamp" not in job["metadata"]:
-                self._adopt(about, created_at=seconds(job["metadata"].get("creationTimestamp")))
-                reports.append(Report(key, attempt))
-            else:
-                reports.append(self._outcomes.without_job(about or About(key, attempt)))
-        return reports
+        with self._lock:
+            asked = [place for place in attempts if place not in self._attempts]
+            finishers = self._begin_finishers() if asked else None
+        if finishers is None:
+            return []
+        # The list comes first: a Job is removed after its outcome is kept, so one that is not in it has one, or never will.
+        try:
+            jobs: dict[str, dict[str, Any]] | None = {
+                job["metadata"]["name"]: job["metadata"] for job in self.api.list_jobs(self.selector)
+            }
+        except Unavailable:
+            jobs = None
+        reports = finishers.map(lambda place: self._recovered(place, jobs), asked)
+        return [report for report in reports if report is not None]
+
+    def _recovered(self, place: tuple[str, int], jobs: Mapping[str, Mapping[str, Any]] | None) -> Report | None:
+        """What became of an attempt; None if that cannot be known yet. `jobs`: metadata by name, None if nobody knows."""
+        recorded = self._outcomes.recorded(*place)
+        if recorded is not None:
+            return recorded
+        if jobs is None:
+            self._adopt(About(*place), started=False)
+            return None
+        found = jobs.get(pod.job_name(self.options.installation, *place), {})
+        about = about_from(found)
+        if about is None or "deletionTimestamp" in found:
+            return self._outcomes.without_job(about or About(*place))
+        self._adopt(about, created_at=seconds(found.get("creationTimestamp")))
+        return Report(*place)
 
     def close(self) -> None:
         """End all Jobs of ours, unless the options say that they go on; and all threads."""
@@ -309,48 +322,14 @@ class KubernetesBackend:
         there = one.pod
         if there is None or there.has_ended:
             return
-        left = step_limit(one, now)
-        if left is not None and left <= 0:
-            self._intend(one, "time", "")
-        step, stager = there.step, there.stager
-        trouble = self._trouble(one, there)
-        if not trouble:
-            one.trouble_at = 0.0
-        else:
-            one.trouble_at = one.trouble_at or now
-            intent, why, patience = trouble
-            if now - one.trouble_at >= patience:
-                self._intend(one, intent, why)
+        if (due := limits.due(one, self.options, now)) is not None:
+            self._intend(one, due.intent, due.why)
         if there.unschedulable and not there.node:
             self._tell(one, f"waits for a node: {' '.join(there.unschedulable.split())[:300]}")
-        # A node that the cluster has given up never tells how its pods ended.
-        # The grace is for uploads: where a step still seems to run when its own is over, nothing is being uploaded.
-        until = there.deleting_at
-        if there.disruption == "DeletionByTaintManager" and step.state == "running":
-            until += min(0.0, self.options.grace_s - there.deletion_grace_s)
-        given_up = there.deleting_at and until + DEAF_S < now
-        if given_up and "running" in (step.state, stager.state):
+        if limits.given_up(there, self.options, now):
             one.intent = one.intent or "lost"
             one.why = one.why or f"its node does not answer ({there.node})"
             self._finish_soon(one)
-
-    def _trouble(self, one: Attempt, there: Pod) -> tuple[str, str, float] | None:
-        """(intent, why, how long it may last) if containers cannot begin or end as they should."""
-        for what, container in (("image", there.step), ("stager's image", there.stager)):
-            if container.state != "waiting":
-                continue
-            text = " ".join(container.message.split())[:400]
-            if container.reason in ends.BAD_IMAGE:
-                image = one.about.image if what == "image" else self.options.stager_image
-                patience = 10.0 if container.reason in ends.HOPELESS else self.options.image_deadline_s
-                return "image", f"{what} {image} cannot be had: {container.reason} {text}".strip(), patience
-            if container.reason in ends.BAD_START:
-                return "start", f"its container cannot be made: {container.reason} {text}".strip(), 120.0
-        if there.stager.state == "terminated" and there.step.state != "terminated":
-            return "stager", "", ORPHAN_S
-        if there.step.state == "terminated" and there.step.reason in ("StartError", "ContainerCannotRun"):
-            return "stager", "", 1.0
-        return None
 
     def _intend(self, one: Attempt, intent: str, why: str) -> None:
         if one.intent:

@@ -22,7 +22,8 @@ from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.outcomes import Outcomes, failed, stopped
 from reana_lite.backends.kubernetes.paths import TICKET_LIMIT_BYTES
 from reana_lite.backends.kubernetes.record import about_from
-from reana_lite.backends.kubernetes.ticket import Bound, ObjectStorage, bind, ticket_of
+from reana_lite.backends.kubernetes.ticket import Bound, Documents, bind, ticket_of
+from reana_lite.backends.kubernetes.volume import Volume
 from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.job import Cause, SecretKind
@@ -58,7 +59,7 @@ class Launch:
     """See the module. `tell` says once why an attempt waits."""
 
     def __init__(
-        self, storage: ObjectStorage, api: Api, *, options: Options, ended: threading.Event,
+        self, storage: Documents, api: Api, *, options: Options, ended: threading.Event,
         tell: Callable[[Attempt, str], None],
     ) -> None:  # fmt: skip
         self.storage = storage
@@ -93,6 +94,10 @@ class Launch:
             ticket = self.patiently(lambda: self._ticket(one, bound, wants.timeout_s, valid_s))
         except Unavailable as error:
             return Report(one.key, one.attempt, failed(Cause.LOST, error.message, reason="input-gone"))
+        volume = self.storage
+        if isinstance(volume, Volume):
+            owner = {"uid": wants.uid, "gid": self.options.gid}
+            self.patiently(lambda: volume.begin(one.key, one.attempt, **owner, view=bound.uses_view))
         if not self._rate.take(self._ended):
             raise Closed
         if one.intent == "stopped":

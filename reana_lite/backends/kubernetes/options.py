@@ -107,6 +107,13 @@ class Options:
     runtime_class: str = ""
     """RuntimeClass of pods; those that share no pipes between containers (gVisor, Kata) cannot be used."""
 
+    claim: str = ""
+    """PersistentVolumeClaim (ReadWriteMany) of the jobs' namespace with the folder that RECAST_STORAGE names: pods mount
+    their inputs and outputs from it, and nothing is brought. "": the storage is a bucket."""
+
+    claim_path: str = ""
+    """Where in that volume the folder lies; "": it is the whole volume."""
+
     cvmfs_claim: str = ""
     """PersistentVolumeClaim through which steps that ask for it see /cvmfs (cvmfs-csi); "": not offered."""
 
@@ -245,6 +252,8 @@ def _value(name: str, value: Any) -> Any:
         if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
             raise ValueError("a mapping of texts")
         return value
+    if name == "claim_path" and (not isinstance(value, str) or value.startswith("/") or ".." in value.split("/")):
+        raise ValueError("a path inside of the volume, without / at its begin")
     if name == "tolerations":
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise ValueError("a list of mappings")

@@ -16,7 +16,7 @@ from reana_lite.backends.base import Report
 from reana_lite.backends.kubernetes.attempt import Attempt
 from reana_lite.backends.kubernetes.ends import Evidence, outcome_of, staged_in
 from reana_lite.backends.kubernetes.record import About
-from reana_lite.backends.kubernetes.ticket import ObjectStorage
+from reana_lite.backends.kubernetes.ticket import Documents
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
 
@@ -27,7 +27,7 @@ STAGED = "stager.json"
 class Outcomes:
     """See the module. All may raise Unavailable."""
 
-    def __init__(self, storage: ObjectStorage) -> None:
+    def __init__(self, storage: Documents) -> None:
         self.storage = storage
 
     def recorded(self, key: str, attempt: int) -> Report | None:

@@ -1,4 +1,4 @@
-"""Where things lie in a pod: the few paths that the Job (pod.py), the ticket and the stager (staging.py) agree on.
+"""Where things lie in a pod: the few paths that the Job (pod.py), the ticket and the stager (reana_lite/staging) agree on.
 
 Places are the same for everybody: ROOT/jobs/<key>/<attempt>/files is the folder of that attempt, whoever reads it, so that
 paths inside files stay true. Nothing is imported here: the stager must start quickly.

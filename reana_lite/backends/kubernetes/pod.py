@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reana_lite.backends.base import Task
+from reana_lite.backends.kubernetes.mounts import mounts_of_stager, mounts_of_step
 from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.paths import (
     ALIVE,
@@ -28,12 +29,9 @@ from reana_lite.backends.kubernetes.paths import (
     LINE,
     LOG,
     NOT_BEGUN,
-    ROOT,
     SCRIPT,
     SECRETS,
-    STEP,
     TICKET_VARIABLE,
-    place_of,
 )
 from reana_lite.backends.kubernetes.ticket import Bound
 from reana_lite.backends.kubernetes.wants import Wants
@@ -164,6 +162,8 @@ CONTAINER_SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop"
 
 def _pod(task: Task, bound: Bound, wants: Wants, options: Options, name: str) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [{"name": "work", "emptyDir": {"sizeLimit": str(wants.disk_bytes)}}]
+    if options.claim:
+        volumes.append({"name": "shared", "persistentVolumeClaim": {"claimName": options.claim}})
     if bound.mounts:
         volumes.append({"name": "texts", "secret": {"secretName": name, "defaultMode": 0o444}})
     files = [
@@ -178,7 +178,7 @@ def _pod(task: Task, bound: Bound, wants: Wants, options: Options, name: str) ->
         "restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False,
         "securityContext": pod_security(options, wants.uid), "volumes": volumes,
         # The stager comes first: the cluster makes the folders of its mounts, and those must be there before the step's.
-        "containers": [_stager(task, options, name), _step(task, bound, wants, options, name)],
+        "containers": [_stager(task, bound, options, name), _step(task, bound, wants, options, name)],
         # Whoever ends the pod from outside (a drain) leaves a finished step time for its outputs; we name our own grace.
         "terminationGracePeriodSeconds": round(max(options.grace_s, options.upload_grace_s)),
         "tolerations": _tolerations(options),
@@ -220,14 +220,8 @@ def _affinity(options: Options) -> dict[str, Any]:
     return {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
-def _stager(task: Task, options: Options, name: str) -> dict[str, Any]:
-    place = place_of(task.key, task.attempt)[len(ROOT) + 1 :]
-    # The cluster makes the folder of a sub-path writable for all, but not those above it: so each is named.
-    paths = ["", "jobs", "trees", f"{place}/files", f"{place}/view"]
-    mounts = [
-        {"name": "work", "mountPath": f"{ROOT}/{p}".rstrip("/"), "subPath": f"store/{p}".rstrip("/")} for p in paths
-    ]
-    mounts.append({"name": "work", "mountPath": STEP, "subPath": "step"})
+def _stager(task: Task, bound: Bound, options: Options, name: str) -> dict[str, Any]:
+    mounts = mounts_of_stager(task, bound, options)
     ticket = {"name": TICKET_VARIABLE, "valueFrom": {"secretKeyRef": {"name": name, "key": "ticket"}}}
     memory = str(options.stager_memory_bytes)
     return {
@@ -241,13 +235,7 @@ def _stager(task: Task, options: Options, name: str) -> dict[str, Any]:
 
 
 def _step(task: Task, bound: Bound, wants: Wants, options: Options, name: str) -> dict[str, Any]:
-    place = place_of(task.key, task.attempt)
-    own = f"{place}/files"
-    mounts: list[dict[str, Any]] = [
-        {"name": "work", "mountPath": ROOT, "subPath": "store", "readOnly": not task.writable_inputs},
-        {"name": "work", "mountPath": own, "subPath": f"store{own[len(ROOT) :]}"},
-        {"name": "work", "mountPath": STEP, "subPath": "step"},
-    ]
+    mounts = mounts_of_step(task, bound, options)
     mounts += [
         {"name": "texts", "mountPath": path, "subPath": f"mount{n}", "readOnly": True}
         for n, path in enumerate(bound.mounts)

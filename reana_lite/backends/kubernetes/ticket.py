@@ -1,7 +1,7 @@
 """What the stager in a pod is told: which files to bring, what to lay out, where outputs go, how much.
 
 The ticket is a JSON document; the pod gets it in its Secret, or a link to it if it is large.
-reana_lite/staging.py reads it. No network here but the storage's own signing.
+reana_lite/staging reads it. No network here but the storage's own signing.
 """
 
 from __future__ import annotations
@@ -33,24 +33,15 @@ class Granted(Protocol):
         ...
 
 
-@runtime_checkable
-class ObjectStorage(Protocol):
-    """What this backend needs of storage beyond Storage: signed requests, and small documents beside the files."""
+class Documents(Protocol):
+    """What this backend needs of any storage beyond Storage: small documents beside the files of a place."""
 
     def manifest(self, key: str, attempt: int) -> Manifest | None:
         """The manifest of a complete place."""
         ...
 
-    def link(self, key: str, attempt: int, path: str, *, valid_s: int) -> str:
-        """A link with which one file can be read."""
-        ...
-
-    def permit(self, key: str, attempt: int, *, valid_s: int, max_bytes: int) -> Granted:
-        """Leave to write below one place."""
-        ...
-
     def put_ticket(self, name: str, data: bytes, *, valid_s: int) -> str:
-        """Keep a ticket; a link with which it can be read."""
+        """Keep a ticket; a link with which it can be read, or its path in the pod."""
         ...
 
     def drop_ticket(self, name: str) -> None:
@@ -63,6 +54,19 @@ class ObjectStorage(Protocol):
 
     def get_document(self, key: str, attempt: int, name: str) -> bytes | None:
         """Such a document, or None."""
+        ...
+
+
+@runtime_checkable
+class ObjectStorage(Documents, Protocol):
+    """A bucket: signed requests, with which pods bring and keep files."""
+
+    def link(self, key: str, attempt: int, path: str, *, valid_s: int) -> str:
+        """A link with which one file can be read."""
+        ...
+
+    def permit(self, key: str, attempt: int, *, valid_s: int, max_bytes: int) -> Granted:
+        """Leave to write below one place."""
         ...
 
 
@@ -108,30 +112,31 @@ def bind(task: Task) -> Bound:
 
 
 def ticket_of(
-    task: Task, bound: Bound, *, storage: ObjectStorage, manifest: Callable[[str, int], Manifest | None], valid_s: int,
+    task: Task, bound: Bound, *, storage: Documents, manifest: Callable[[str, int], Manifest | None], valid_s: int,
     timeout_s: float | None, most_files: int, most_bytes: int,
 ) -> dict[str, Any]:  # fmt: skip
     """The ticket of a task; raises Unavailable if an input is gone from storage."""
     place = place_of(task.key, task.attempt)
-    inputs, seen = [], set()
-    for tree in task.inputs:
-        if (tree.key, tree.attempt) in seen:
-            continue
-        seen.add((tree.key, tree.attempt))
-        found = manifest(tree.key, tree.attempt)
-        if found is None:
-            raise Unavailable(f"the input {tree.folder} is gone from storage ({tree.key}/{tree.attempt})", gone=True)
-        entries: list[list[Any]] = [
-            [*a.to_list(), storage.link(tree.key, tree.attempt, a.path, valid_s=valid_s) if a.kind == "file" else ""]
-            for a in found.artifacts
-        ]
-        inputs.append({"folder": f"{place_of(tree.key, tree.attempt)}/files", "entries": entries})
-    permit = storage.permit(task.key, task.attempt, valid_s=valid_s, max_bytes=most_bytes)
-    return {
+    ticket: dict[str, Any] = {
         "version": 1, "key": task.key, "attempt": task.attempt, "own": f"{place}/files", "view": f"{place}/view",
-        "inputs": inputs, "texts": bound.texts, "fill": bound.folders.fill,
+        "inputs": [], "texts": bound.texts, "fill": bound.folders.fill,
         "links": {f"{place}/view/{path}": real for path, real in bound.links.items()},
         "watch": [list(row) for row in bound.folders.inputs] if task.writable_inputs else [],
-        "permit": {"url": permit.url, "fields": dict(permit.fields)},
         "timeout_s": timeout_s, "most_files": most_files, "most_bytes": most_bytes,
     }  # fmt: skip
+    for key, attempt in dict.fromkeys((tree.key, tree.attempt) for tree in task.inputs):
+        found = manifest(key, attempt)
+        if found is None:
+            raise Unavailable(f"an input is gone from storage ({key}/{attempt})", gone=True)
+        if isinstance(storage, ObjectStorage):
+            entries: list[list[Any]] = [
+                [*a.to_list(), storage.link(key, attempt, a.path, valid_s=valid_s) if a.kind == "file" else ""]
+                for a in found.artifacts
+            ]
+            ticket["inputs"].append({"folder": f"{place_of(key, attempt)}/files", "entries": entries})
+    if isinstance(storage, ObjectStorage):
+        permit = storage.permit(task.key, task.attempt, valid_s=valid_s, max_bytes=most_bytes)
+        ticket["permit"] = {"url": permit.url, "fields": dict(permit.fields)}
+    else:
+        ticket["place"] = place  # on a volume, where everything lies already
+    return ticket

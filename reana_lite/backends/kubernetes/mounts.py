@@ -1,0 +1,74 @@
+"""What of the storage the two containers of a pod see, and where: its own volume, or parts of a shared one.
+
+Pure. The same paths in both layouts (paths.py). In a volume of the pod's own all files are copies, brought by the stager.
+Of a shared volume a step sees its own folder, to write, and its inputs; nothing else of it, and nothing beside the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reana_lite.backends.base import Task
+from reana_lite.backends.kubernetes.options import Options
+from reana_lite.backends.kubernetes.paths import ROOT, STEP, place_of
+from reana_lite.backends.kubernetes.ticket import Bound
+
+MANY_INPUTS = 300
+"""With more inputs than this a shared volume is mounted whole, read-only: each mount takes time and room in the Job."""
+
+_Mount = dict[str, Any]
+
+
+def mounts_of_stager(task: Task, bound: Bound, options: Options) -> list[_Mount]:
+    """It brings inputs and takes outputs."""
+    place = place_of(task.key, task.attempt)
+    if options.claim:
+        mounts = [*_inputs(task, options), _shared(options, place), *_view(task, bound, may_write=True)]
+    else:
+        # The cluster makes the folder of a sub-path writable for all, but not those above it: so each is named.
+        inner = place[len(ROOT) + 1 :]
+        paths = ["", "jobs", "trees", f"{inner}/files", f"{inner}/view"]
+        mounts = [_work(f"{ROOT}/{path}".rstrip("/"), f"store/{path}".rstrip("/")) for path in paths]
+    return [*mounts, _work(STEP, "step")]
+
+
+def mounts_of_step(task: Task, bound: Bound, options: Options) -> list[_Mount]:
+    """It reads inputs and writes into its own folder."""
+    own = f"{place_of(task.key, task.attempt)}/files"
+    if options.claim:
+        writes = task.writable_inputs and bound.folders.uses_view
+        mounts = [*_inputs(task, options), _shared(options, own), *_view(task, bound, may_write=writes)]
+    else:
+        mounts = [
+            _work(ROOT, "store") | {"readOnly": not task.writable_inputs}, _work(own, f"store{own[len(ROOT) :]}"),
+        ]  # fmt: skip
+    return [*mounts, _work(STEP, "step")]
+
+
+def _work(path: str, inner: str) -> _Mount:
+    return {"name": "work", "mountPath": path, "subPath": inner}
+
+
+def _shared(options: Options, path: str) -> _Mount:
+    return {
+        "name": "shared",
+        "mountPath": path,
+        "subPath": f"{options.claim_path.strip('/')}{path[len(ROOT) :]}".lstrip("/"),
+    }
+
+
+def _view(task: Task, bound: Bound, *, may_write: bool) -> Iterator[_Mount]:
+    if bound.uses_view:
+        yield _work(f"{place_of(task.key, task.attempt)}/view", "view") | {"readOnly": not may_write}
+
+
+def _inputs(task: Task, options: Options) -> Iterator[_Mount]:
+    """Kept trees are shared by everybody, so that no step may write into one; a run that may have such a step has a copy."""
+    places = dict.fromkeys((tree.key, tree.attempt) for tree in task.inputs)
+    if len(places) > MANY_INPUTS:
+        for kind in ("jobs", "trees"):
+            yield _shared(options, f"{ROOT}/{kind}") | {"readOnly": True}
+        return
+    for key, attempt in places:
+        yield _shared(options, f"{place_of(key, attempt)}/files") | {"readOnly": not (task.writable_inputs and attempt)}

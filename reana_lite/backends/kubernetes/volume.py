@@ -1,0 +1,93 @@
+"""A storage folder that lies on a shared file system (CephFS, NFS): pods mount parts of it instead of bringing files.
+
+The folder is mounted where this program runs (RECAST_STORAGE), and the claim of the option `claim` shows the same to
+pods. Here are the small documents beside the files of an attempt, and its folders, made before its pod so that they
+belong to whom steps run as. Called by the backend.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from reana_lite.artifact import Manifest
+from reana_lite.backends.kubernetes.paths import place_of
+from reana_lite.storage.local import LocalStorage
+from reana_lite.storage.scan import told
+
+_TICKET = "ticket.json"
+
+
+class Volume:
+    """See the module. All but `root` may raise Unavailable."""
+
+    def __init__(self, storage: LocalStorage) -> None:
+        self.storage = storage
+
+    @property
+    def root(self) -> Path:
+        """The folder, as this machine sees it."""
+        return self.storage.root
+
+    def begin(self, key: str, attempt: int, *, uid: int, gid: int, view: bool) -> None:
+        """Make the folders of an attempt, writable for that user and group; those that are there are left."""
+        place = self.storage.place(key, attempt)
+        with told(f"make the folders of {key}/{attempt}"):
+            for folder in (place, place / "files", *([place / "view"] if view else [])):
+                with suppress(FileExistsError):
+                    folder.mkdir(parents=True)
+                    if os.geteuid() == 0:
+                        os.chown(folder, uid, gid)
+                    else:
+                        with suppress(
+                            PermissionError
+                        ):  # of another group than ours: then it must be that of the folder
+                            os.chown(folder, -1, gid)
+                    folder.chmod(0o2775)
+
+    def manifest(self, key: str, attempt: int) -> Manifest | None:
+        """The manifest of a complete place."""
+        self._look(key, attempt)
+        return self.storage.manifest(key, attempt)
+
+    def put_document(self, key: str, attempt: int, name: str, data: bytes) -> None:
+        """Keep a small document beside the files of a place; it is whole as soon as it is there."""
+        place = self.storage.place(key, attempt)
+        with told(f"write {name}"):
+            place.mkdir(parents=True, exist_ok=True)
+            temporary = place / f".{name}.{uuid.uuid4().hex}"
+            temporary.write_bytes(data)
+            temporary.rename(place / name)
+
+    def get_document(self, key: str, attempt: int, name: str) -> bytes | None:
+        """Such a document, or None."""
+        self._look(key, attempt)
+        with told(f"read {name}"):
+            try:
+                return (self.storage.place(key, attempt) / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def put_ticket(self, name: str, data: bytes, *, valid_s: int) -> str:
+        """Keep a ticket in the place of its attempt (`name` is KEY-ATTEMPT.json); its path as the stager sees it."""
+        key, attempt = _of_ticket(name)
+        self.put_document(key, attempt, _TICKET, data)
+        return f"{place_of(key, attempt)}/{_TICKET}"
+
+    def drop_ticket(self, name: str) -> None:
+        """Remove a ticket; no error if it is gone."""
+        key, attempt = _of_ticket(name)
+        with told("remove a ticket"), suppress(FileNotFoundError):
+            (self.storage.place(key, attempt) / _TICKET).unlink()
+
+    def _look(self, key: str, attempt: int) -> None:
+        """Have the folder listed anew: clients of a network file system remember for a while what was not there."""
+        with suppress(OSError), os.scandir(self.storage.place(key, attempt)) as rows:
+            next(rows, None)
+
+
+def _of_ticket(name: str) -> tuple[str, int]:
+    key, _, attempt = name.removesuffix(".json").rpartition("-")
+    return key, int(attempt)
