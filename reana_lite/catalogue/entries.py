@@ -6,6 +6,7 @@ Listing reads only a name and a title of each, so that it is fast and one broken
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from reana_lite.analysis import Analysis, parse, read_document
+from reana_lite.analysis import Analysis, Document, parse, read_document
 from reana_lite.analysis.parameter import near
 from reana_lite.catalogue.fetching import local_bytes
 from reana_lite.catalogue.sources import VARIABLE, Sources, written
@@ -154,7 +155,7 @@ class Catalogue:
         if must not in content and (not other or other not in content):
             return None
         try:
-            return yaml.load(content, Loader=_Loader)  # nosec B506 - it is a safe loader
+            return _read(content)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             line = "" if mark is None else f":{mark.line + 1}"
@@ -162,11 +163,23 @@ class Catalogue:
             return None
 
 
+@functools.lru_cache(maxsize=256)
+def _read(content: bytes) -> Any:
+    """A YAML text as plain values, which nobody changes: a server reads the same few over and over."""
+    return yaml.load(content, Loader=_Loader)  # nosec B506 - it is a safe loader
+
+
+@functools.lru_cache(maxsize=256)
+def _described(content: bytes, source: str) -> tuple[Document, Analysis]:
+    """An analysis.yml as it describes itself; a server reads the same few over and over."""
+    document = read_document(content, source)
+    return document, parse(document)
+
+
 def load_analysis(path: Path) -> Analysis:
     """The analysis of a folder or of its analysis.yml; raises InvalidAnalysis with every fault, NotFound."""
     path = path / ANALYSIS_FILE if path.is_dir() else path
-    document = read_document(local_bytes(path), str(path))
-    analysis = parse(document)
+    document, analysis = _described(local_bytes(path), str(path))
     folder = path.parent
     faults: list[Fault] = []
     for place, relative in analysis.paths():

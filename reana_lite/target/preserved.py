@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,18 +15,22 @@ from reana_lite.analysis import Analysis, Document, Example, Test, read_document
 from reana_lite.analysis.parameter import near
 from reana_lite.backends.base import StandIn
 from reana_lite.catalogue import Sources, fetcher, load_analysis, local_bytes, obtain, toplevel_uri
-from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
+from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound, ReanaLiteError
 from reana_lite.job import INIT_ROOT
 from reana_lite.serial import full_image
 from reana_lite.target.files import Scratch, clean, renamed
 from reana_lite.target.initdata import assigned
 from reana_lite.target.prepared import Brought, Prepared, TargetKind, TargetOptions
 from reana_lite.theory import Format, Theory, TheoryFile, read_theory
-from reana_lite.workflow.loading import read_workflow
+from reana_lite.workflow.document import Fetch
+from reana_lite.workflow.loading import Loaded, read_workflow
 from reana_lite.workflow.yaml_text import Place
 
 WORDS = {Format.PATCH: "patch", Format.PATCHSET: "patchset"}
 """What analysis.yml and `theory_format` call a format, where it is not the format's own name."""
+
+KEPT = 100
+"""Workflows that are kept as they were read, because many runs of few analyses are submitted to a server."""
 
 _SUFFIX = {Format.SLHA: ".slha", Format.LHE: ".lhe", Format.HEPMC2: ".hepmc", Format.HEPMC3: ".hepmc"}
 
@@ -95,7 +102,7 @@ def load_checked_workflow(
     """(the analysis's workflow as plain JSON, warnings, where its parts stand), held against what analysis.yml says."""
     folder = Path(analysis.source).parent.resolve()
     uri = toplevel_uri(analysis.toplevel or ".", folder=folder)
-    loaded = read_workflow(uri, analysis.workflow, fetcher(sources))
+    loaded = _workflow(uri, analysis.workflow, fetcher(sources))
     plain: dict[str, Any] = loaded.workflow.to_json()
     stages = [stage["name"] for stage in plain["stages"]]
     document: Document | None = None
@@ -108,6 +115,39 @@ def load_checked_workflow(
     if faults:
         raise InvalidAnalysis.of(faults)
     return plain, tuple(str(warning) for warning in loaded.warnings), loaded.locate
+
+
+_kept: OrderedDict[tuple[str, str], tuple[dict[str, bytes], Loaded]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _workflow(uri: str, source: str, fetch: Fetch) -> Loaded:
+    """As read_workflow, which takes its time; read again only if one of its documents is another one than before."""
+    with _lock:
+        documents, loaded = _kept.get((uri, source), ({}, None))
+    if loaded is not None:
+        try:
+            if all(_digest(fetch(name)) == digest for name, digest in documents.items()):
+                return loaded
+        except ReanaLiteError:  # said as it is said of a workflow that is read for the first time
+            pass
+    seen: dict[str, bytes] = {}
+
+    def noted(name: str) -> bytes:
+        content = fetch(name)
+        seen[name] = _digest(content)
+        return content
+
+    loaded = read_workflow(uri, source, noted)
+    with _lock:
+        _kept[uri, source] = (seen, loaded)
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return loaded
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def chosen_example(analysis: Analysis, name: str) -> Example:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Any
 
 from reana_lite.analysis import read_document
 from reana_lite.catalogue import Catalogue, EntryKind, Sources, local_bytes
@@ -81,7 +83,7 @@ def kind_of(path: Path) -> TargetKind:
     }.get(path.name)  # fmt: skip
     content = local_bytes(path)
     try:
-        value = read_document(content, str(path)).value
+        value = _value(content, str(path))
     except InvalidAnalysis:
         return named or TargetKind.WORKFLOW  # whose own reader says what is wrong
     keys = value.keys() if isinstance(value, dict) else set()
@@ -102,3 +104,9 @@ def kind_of(path: Path) -> TargetKind:
         field="target",
         value=str(path),
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _value(content: bytes, source: str) -> Any:
+    """What a document says, which nobody changes: a server looks at the same few over and over."""
+    return read_document(content, source).value
