@@ -19,6 +19,7 @@ from reana_lite.errors import InvalidInput
 from reana_lite.event import RunState
 
 _runs, _uses, _campaigns, _shares = tables.runs, tables.workspace_runs, tables.campaigns, tables.shares
+_requests = tables.requests
 _RUN = [column for column in _runs.c if column.name in RunRecord.__dataclass_fields__]
 
 Place = tuple[float, str]
@@ -79,6 +80,21 @@ def campaign_page(
     statement = _page(statement, _campaigns, after, limit)
     with database._reading() as connection:
         return [_campaign_of(row) for row in connection.execute(statement)]
+
+
+def find_run(database: Database, run: str) -> RunRecord | None:
+    """The run of exactly that id, with its request; None if there is none."""
+    with database._reading() as connection:
+        row = connection.execute(select(*_RUN).where(_runs.c.id == run)).first()
+        request = connection.execute(select(_requests.c.document).where(_requests.c.run == run)).scalar()
+    return None if row is None else run_of(row, request or "")
+
+
+def find_campaign(database: Database, campaign: str) -> CampaignRecord | None:
+    """The campaign of exactly that id; None if there is none."""
+    with database._reading() as connection:
+        row = connection.execute(select(_campaigns).where(_campaigns.c.id == campaign)).first()
+    return None if row is None else _campaign_of(row)
 
 
 def standings(database: Database, ids: Collection[str]) -> dict[str, RunRecord]:

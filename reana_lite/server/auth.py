@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, g, request
 
-from reana_lite.database import RunRecord, accounts, campaigns, workspaces
+from reana_lite.database import RunRecord, accounts, campaigns, listing, workspaces
 from reana_lite.database.accounts import Role, User
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotAllowed, NotFound, Unavailable
@@ -160,33 +160,25 @@ def need(verb: Verb, who: Caller | None = None) -> Caller:
 
 
 def run_named(name: str, verb: Verb = Verb.SEE, *, who: Caller | None = None) -> RunRecord:
-    """One's own run by id, name, beginning of one, or `latest`, or another's by its id; raises NotFound, NotAllowed."""
+    """A run that one may see by its id, or one's own by name, beginning of one, or `latest`; raises NotFound, NotAllowed."""
     who = who or caller()
-    database = here().database
-    try:
-        record = database.get_run(name, owner=who.name)
-    except NotFound:
-        record = database.get_run(name)
-        if record.id != name or not may(who, Verb.SEE, record):
-            raise NotFound(f"no run {name!r}", run=name) from None
-    if is_deleted(record.id):
+    found = listing.find_run(here().database, name)  # an id, as in nearly all requests, is quickly found
+    if found is None or not may(who, Verb.SEE, found):
+        found = here().database.get_run(name, owner=who.name)
+    if is_deleted(found.id):
         raise NotFound(f"no run {name!r}", run=name)
-    _changeable(who, verb, record, f"run {record.id}")
-    return record
+    _changeable(who, verb, found, f"run {found.id}")
+    return found
 
 
 def campaign_named(name: str, verb: Verb = Verb.SEE, *, who: Caller | None = None) -> CampaignRecord:
     """A campaign, as `run_named`."""
     who = who or caller()
-    database = here().database
-    try:
-        record = campaigns.get(database, name, owner=who.name)
-    except NotFound:
-        record = campaigns.get(database, name)
-        if record.id != name or not may(who, Verb.SEE, record):
-            raise NotFound(f"no campaign {name!r}", campaign=name) from None
-    _changeable(who, verb, record, f"campaign {record.id}")
-    return record
+    found = listing.find_campaign(here().database, name)
+    if found is None or not may(who, Verb.SEE, found):
+        found = campaigns.get(here().database, name, owner=who.name)
+    _changeable(who, verb, found, f"campaign {found.id}")
+    return found
 
 
 def is_deleted(run: str) -> bool:
