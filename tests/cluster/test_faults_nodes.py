@@ -22,7 +22,7 @@ from test_faults_backend import HOLD, OWN, backend, begun, end, storage, task  #
 
 from reana_lite.backends.base import Task
 from reana_lite.backends.kubernetes import backend as door
-from reana_lite.backends.kubernetes import pod
+from reana_lite.backends.kubernetes import limits, pod
 from reana_lite.job import Cause, JobState, Secret, SecretKind
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def said() -> list[str]:
 @pytest.fixture
 def hasty(storage: Any, namespace: str, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: F811
     """A backend that gives up nodes and asks what is wrong after seconds, and keeps what it says."""
-    monkeypatch.setattr(door, "DEAF_S", 3.0)
+    monkeypatch.setattr(limits, "DEAF_S", 3.0)
     monkeypatch.setattr(door, "SILENT_S", 1.0)
     monkeypatch.setattr(door, "RECONCILE_S", 1.0)
     one = on_cluster.backend(storage, namespace=namespace, node_lost_s=3)
@@ -99,6 +99,25 @@ def test_a_step_on_a_node_that_is_lost_is_lost_and_its_next_attempt_says_what_it
     with cluster.without("kubelet"):
         outcome = end(hasty).outcome
         assert (outcome.cause, outcome.details["reason"]) == (Cause.LOST, "node-lost"), outcome
+        hasty.submit([task("held", f"printf x > {OWN}/out", attempt=2)])
+        wait_until(lambda: any("waits for a node" in line for line in said), "why it waits")
+    report = end(hasty)
+    assert (report.attempt, report.outcome.state) == (2, JobState.FINISHED)
+    wait_until(lambda: is_ready(core), "the node")
+
+
+@disturbing
+def test_a_step_on_the_only_node_is_lost_when_that_does_not_come_back(
+    cluster: Cluster, core: Any, hasty: Any, said: list[str]
+) -> None:
+    """A cluster that has lost all its nodes removes no pod: it only calls them not ready."""
+    hasty.submit([task("held", HOLD)])
+    begun(hasty)
+    with cluster.without("kubelet"):
+        outcome = end(hasty).outcome
+        assert (outcome.cause, outcome.details["reason"]) == (Cause.LOST, "node-lost"), outcome
+        assert "does not answer" in outcome.message
+        assert not is_ready(core)
         hasty.submit([task("held", f"printf x > {OWN}/out", attempt=2)])
         wait_until(lambda: any("waits for a node" in line for line in said), "why it waits")
     report = end(hasty)

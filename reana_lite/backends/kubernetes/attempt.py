@@ -10,12 +10,6 @@ from reana_lite.backends.base import Task
 from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.record import About, Pod
 
-ORPHAN_S = 5.0
-"""How long one container may go on when the other has ended before its time (seconds)."""
-
-DEAF_S = 60.0
-"""How long beyond its grace a pod may stay on a node that the cluster has given up (seconds)."""
-
 
 @dataclass(slots=True)
 class Attempt:
@@ -45,17 +39,6 @@ class Attempt:
     def place(self) -> tuple[str, int]:
         """Its name everywhere."""
         return self.key, self.attempt
-
-
-def step_limit(one: Attempt, now: float) -> float | None:
-    """Seconds until its time is over (negative: since); None without limit, or while its step does not run.
-
-    What the step's container waits for its inputs counts too: it is little, and only the stager knows how much.
-    """
-    pod = one.pod
-    if not one.about.timeout_s or pod is None or pod.step.state != "running" or not pod.step.started_at:
-        return None
-    return pod.step.started_at + one.about.timeout_s - now
 
 
 class Rate:

@@ -162,23 +162,35 @@ class KubernetesBackend:
             }
         except Unavailable:
             jobs = None
-        reports = finishers.map(lambda place: self._recovered(place, jobs), asked)
-        return [report for report in reports if report is not None]
+        reports = []
+        # All that may fail is asked before anything is followed: a recovery that was cut off can be done again.
+        for place, found in zip(
+            asked, list(finishers.map(lambda place: self._what_became(place, jobs), asked)), strict=True
+        ):
+            if isinstance(found, Report):
+                reports.append(found)
+                continue
+            about, created_at = found
+            self._adopt(about, created_at=created_at, started=jobs is not None)
+            if jobs is not None:
+                reports.append(Report(*place))
+        return reports
 
-    def _recovered(self, place: tuple[str, int], jobs: Mapping[str, Mapping[str, Any]] | None) -> Report | None:
-        """What became of an attempt; None if that cannot be known yet. `jobs`: metadata by name, None if nobody knows."""
+    def _what_became(
+        self, place: tuple[str, int], jobs: Mapping[str, Mapping[str, Any]] | None
+    ) -> Report | tuple[About, float]:
+        """The end of an attempt, or what is to be followed and when it was created. `jobs`: metadata by name, None if
+        nobody knows."""
         recorded = self._outcomes.recorded(*place)
         if recorded is not None:
             return recorded
         if jobs is None:
-            self._adopt(About(*place), started=False)
-            return None
+            return About(*place), 0.0
         found = jobs.get(pod.job_name(self.options.installation, *place), {})
         about = about_from(found)
         if about is None or "deletionTimestamp" in found:
             return self._outcomes.without_job(about or About(*place))
-        self._adopt(about, created_at=seconds(found.get("creationTimestamp")))
-        return Report(*place)
+        return about, seconds(found.get("creationTimestamp"))
 
     def close(self) -> None:
         """End all Jobs of ours, unless the options say that they go on; and all threads."""

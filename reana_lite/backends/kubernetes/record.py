@@ -43,7 +43,8 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod. Times are seconds since the epoch, 0.0 if not (yet). `disruption` is why the cluster ends it."""
+    """One pod. Times are seconds since the epoch, 0.0 if not (yet). `disruption` is why the cluster ends it; `unheard_at`:
+    since when its node does not answer."""
 
     name: str
     uid: str = ""
@@ -59,6 +60,7 @@ class Pod:
     deletion_grace_s: float = 0.0
     disruption: str = ""
     disruption_message: str = ""
+    unheard_at: float = 0.0
     stager: Container = field(default_factory=Container)
     step: Container = field(default_factory=Container)
 
@@ -91,9 +93,22 @@ def pod_from(document: Mapping[str, Any]) -> Pod:
         float(metadata.get("deletionGracePeriodSeconds") or 0),
         disrupted.get("reason", "") if is_disrupted else "",
         disrupted.get("message", "") if is_disrupted else "",
+        _unheard_at(conditions),
         containers.get(STAGER, Container()),
         containers.get(STEP_NAME, Container()),
     )
+
+
+def _unheard_at(conditions: Mapping[str, Mapping[str, Any]]) -> float:
+    """When the cluster lost the node of a pod from sight; 0.0 if it has not.
+
+    The node controller then calls the pod not ready and leaves what the kubelet last said of its containers; a kubelet
+    changes both together. So this is known without the right to see nodes.
+    """
+    ready, containers = conditions.get("Ready", {}), conditions.get("ContainersReady", {})
+    if (ready.get("status"), containers.get("status")) == ("False", "True") and not ready.get("reason"):
+        return seconds(ready.get("lastTransitionTime"))
+    return 0.0
 
 
 def about_from(metadata: Mapping[str, Any]) -> About | None:

@@ -1,0 +1,91 @@
+"""What is to be ended: out of time, without an image, unable to begin, or on a node that does not answer any more.
+
+Decisions only, from an attempt with its last pod record and a clock; the backend carries them out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reana_lite.backends.kubernetes import ends
+from reana_lite.backends.kubernetes.attempt import Attempt
+from reana_lite.backends.kubernetes.options import Options
+from reana_lite.backends.kubernetes.record import Pod
+
+ORPHAN_S = 5.0
+"""How long one container may go on when the other has ended before its time (seconds)."""
+
+DEAF_S = 60.0
+"""How long beyond its grace a pod may stay on a node that does not answer (seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What an attempt is to be ended for: an intent of ends.Evidence, why, how long that may go on (seconds)."""
+
+    intent: str
+    why: str = ""
+    patience_s: float = 0.0
+
+
+def due(one: Attempt, options: Options, now: float) -> Due | None:
+    """What is to be ended now, if anything. Trouble that passes is forgotten: `trouble_at` of the attempt is kept here."""
+    there = one.pod
+    if there is None:
+        return None
+    left = step_limit(one, now)
+    if left is not None and left <= 0:
+        return Due("time")
+    trouble = _trouble(one, there, options)
+    if trouble is None:
+        one.trouble_at = 0.0
+        return None
+    one.trouble_at = one.trouble_at or now
+    return trouble if now - one.trouble_at >= trouble.patience_s else None
+
+
+def step_limit(one: Attempt, now: float) -> float | None:
+    """Seconds until its time is over (negative: since); None without limit, or while its step does not run.
+
+    What the step's container waits for its inputs counts too: it is little, and only the stager knows how much.
+    """
+    pod = one.pod
+    if not one.about.timeout_s or pod is None or pod.step.state != "running" or not pod.step.started_at:
+        return None
+    return pod.step.started_at + one.about.timeout_s - now
+
+
+def given_up(there: Pod, options: Options, now: float) -> bool:
+    """Whether nothing will be heard any more of a pod that seems to run.
+
+    A cluster with other nodes removes pods from a lost one, which cannot tell how they ended. One that has no other node
+    only calls them not ready.
+    """
+    if "running" not in (there.step.state, there.stager.state):
+        return False
+    if there.deleting_at:
+        until = there.deleting_at
+        # The grace is for uploads: where a step still seems to run when its own is over, nothing is being uploaded.
+        if there.disruption == "DeletionByTaintManager" and there.step.state == "running":
+            until += min(0.0, options.grace_s - there.deletion_grace_s)
+        return until + DEAF_S < now
+    return bool(there.unheard_at) and there.unheard_at + options.node_lost_s + options.grace_s + DEAF_S < now
+
+
+def _trouble(one: Attempt, there: Pod, options: Options) -> Due | None:
+    """Why containers cannot begin or end as they should."""
+    for what, container in (("image", there.step), ("stager's image", there.stager)):
+        if container.state != "waiting":
+            continue
+        text = " ".join(container.message.split())[:400]
+        if container.reason in ends.BAD_IMAGE:
+            image = one.about.image if what == "image" else options.stager_image
+            patience_s = 10.0 if container.reason in ends.HOPELESS else options.image_deadline_s
+            return Due("image", f"{what} {image} cannot be had: {container.reason} {text}".strip(), patience_s)
+        if container.reason in ends.BAD_START:
+            return Due("start", f"its container cannot be made: {container.reason} {text}".strip(), 120.0)
+    if there.stager.state == "terminated" and there.step.state != "terminated":
+        return Due("stager", patience_s=ORPHAN_S)
+    if there.step.state == "terminated" and there.step.reason in ("StartError", "ContainerCannotRun"):
+        return Due("stager", patience_s=1.0)
+    return None
