@@ -1,4 +1,4 @@
-"""What one turn of the worker holds: attempts under way, what is to be written, what the backend is to be told.
+"""What a worker has in its hands, and what one turn of it has to write and to tell the backend.
 
 Plain data for the other modules of this package.
 """
@@ -56,3 +56,18 @@ class Turn:
     copies: list[tuple[Drive, Input]] = field(default_factory=list)
     changed: dict[str, Drive] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Hands:
+    """What a worker has in its hands between turns.
+
+    `drives`: its runs; `adopted`: those taken up since the last turn. `active`: by key, the attempts that nodes of its runs
+    wait for; `held`: the attempts that its backend has. `reports`: what became of attempts, for the next turn.
+    """
+
+    drives: dict[str, Drive] = field(default_factory=dict)
+    adopted: dict[str, Drive] = field(default_factory=dict)
+    active: dict[str, Active] = field(default_factory=dict)
+    held: set[Place] = field(default_factory=set)
+    reports: list[Report] = field(default_factory=list)

@@ -141,7 +141,7 @@ def test_what_runs_for_a_run_that_was_stopped_by_others_is_ended(house: House) -
     backend.finish(*backend.order[0])
     house.turn(worker, until=lambda: run not in worker.drives)
     house.turn(worker, until=lambda: not backend.tasks)
-    house.turn(worker, until=lambda: not worker._active)
+    house.turn(worker, until=lambda: not worker.hands.active)
     assert house.database.get_run(run).state == "stopped"
 
 
@@ -152,10 +152,10 @@ def test_a_follower_goes_on_when_the_other_ones_job_is_stopped(house: House) -> 
     begun = house.begin("first", text)
     house.turn(one, until=lambda: first.order)
     follows = house.begin("second", text)
-    house.turn(two, until=lambda: two._active)
+    house.turn(two, until=lambda: two.hands.active)
     assert second.order == []
     house.database.request_stop(begun)
-    house.turn(one, until=lambda: not house.database.unfinished([begun]) and not one._active)
+    house.turn(one, until=lambda: not house.database.unfinished([begun]) and not one.hands.active)
     house.turn(two, until=lambda: not house.database.unfinished([follows]))
     assert house.database.get_run(follows).state == "finished"
     assert [attempt for _, attempt in second.order] == [2]

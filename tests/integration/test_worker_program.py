@@ -30,14 +30,14 @@ def test_outages_of_backend_and_database_lose_nothing(house: House, monkeypatch:
     runs = [house.begin(name, workflow(map=scatter("echo {n} > {out}")), ns=[1, 2, 3]) for name in ("a", "b")]
     backend = Deaf(house.storage)
     worker = house.worker(backend)
-    written, failures = worker._write, iter([True, False, True])
+    written, failures = worker._holding.write, iter([True, False, True])
 
     def write(*args: Any) -> None:
         written(*args)
         if next(failures, False):
             raise Unavailable("the database went away")
 
-    monkeypatch.setattr(worker, "_write", write)
+    monkeypatch.setattr(worker._holding, "write", write)
     keep_driving(worker, at_once=5, asked_to_end=threading.Event(), drain=True)
     assert [house.database.get_run(run).state for run in runs] == ["finished", "finished"]
     assert len(backend.order) == len(set(backend.order)) == 3, "the runs share their jobs, each computed once"

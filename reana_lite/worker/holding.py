@@ -1,0 +1,192 @@
+"""Runs come into a worker's hands and leave them: taken up from their logs, written, given up, lost to another worker.
+
+What they do meanwhile is the business of beginnings.py and delivery.py. Only the loop calls this.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from reana_lite.backends.base import Backend, Say
+from reana_lite.database import Database, Transaction
+from reana_lite.database.records import TERMINAL_RUN
+from reana_lite.database.secrets import of_run
+from reana_lite.drive import Drive
+from reana_lite.errors import Conflict, NotFound, ReanaLiteError, Unavailable
+from reana_lite.event import RunState
+from reana_lite.job import JobOutcome, JobState
+from reana_lite.storage.base import Storage
+from reana_lite.worker.outbox import Outbox
+from reana_lite.worker.turn import LEASE_S, Active, Hands, Turn
+
+log = logging.getLogger(__name__)
+
+
+class Holding:
+    """See the module. `worker` is its name in the database; `host`: whether steps see storage as it lies on this machine."""
+
+    def __init__(
+        self,
+        worker: str,
+        hands: Hands,
+        *,
+        database: Database,
+        storage: Storage,
+        backend: Backend,
+        outbox: Outbox,
+        say: Say,
+        host: bool,
+    ) -> None:
+        self.worker = worker
+        self.hands = hands
+        self.database = database
+        self.storage = storage
+        self.backend = backend
+        self.outbox = outbox
+        self.say = say
+        self.host = host
+
+    def adopt(self, wanted: set[str] | None, campaign: str, at_once: int | None) -> None:
+        """Take up runs that are queued, or whose worker is gone."""
+        if wanted is not None and not (wanted - self.hands.drives.keys()):
+            return
+        limit = None if at_once is None else max(0, at_once - len(self.hands.drives))
+        claimed = []
+        if limit != 0 or (wanted is None and not campaign):
+            claimed = self.database.claim_runs(
+                self.worker, lease_s=LEASE_S, only=wanted, campaign=campaign, limit=limit
+            )
+        stale = self.database.stale_attempts(self.worker, backend=self.backend.name)
+        if stale:
+            self.outbox.recover(stale)
+        if claimed:
+            self.take_up(claimed)
+
+    def take_up(self, claimed: Sequence[tuple[str, int]]) -> None:
+        """Bring runs to where their logs left them; one that cannot be has failed."""
+        with self.database._peek() as peek:
+            standing = peek.standing([run for run, _ in claimed])
+        for run, epoch in claimed:
+            owner, priority = standing.get(run, ("", 0))
+            drive = Drive(run, epoch, self.storage, host=self.host, owner=owner, priority=priority)
+            try:
+                drive.replay(self.database.read_events(run))
+                if drive.secret_names != ():
+                    drive.secrets = of_run(self.database, owner, drive.secret_names)
+            except Unavailable:
+                raise
+            except Exception as error:
+                known = isinstance(error, ReanaLiteError)
+                if not known:
+                    log.error("%s: it cannot be taken up", run, exc_info=error)
+                said = error.message if isinstance(error, ReanaLiteError) else f"{type(error).__name__}: {error}"
+                said = said if known else f"the run could not be taken up: {said}"
+                self.database.set_run_state(run, RunState.FAILED, error=said)
+                self.say(f"{run}: {said}")
+                continue
+            self.hands.drives[run] = drive
+            self.hands.adopted[run] = drive  # it may be over before anything runs
+            if epoch > 1:
+                self._follow(drive)
+
+    def _follow(self, drive: Drive) -> None:
+        """Nodes of a run taken up whose attempts the log names: they are followed, not begun anew."""
+        rows = {row.node: row for row in self.database.nodes_of(drive.run) if row.state in ("queued", "running")}
+        for submit in list(drive.queue):
+            row = rows.get(submit.node)
+            if row is None or not row.attempt:
+                continue
+            active = self.hands.active.get(row.key)
+            if active is not None and active.attempt != row.attempt:
+                continue
+            drive.queue.remove(submit)
+            drive.waiting[submit.node] = submit
+            if active is None:
+                place = row.key, row.attempt
+                self.hands.active[row.key] = Active(
+                    row.attempt, [(drive, submit)], place in self.hands.held, row.state == "running", (drive, submit)
+                )
+            else:
+                active.nodes.append((drive, submit))
+
+    def take_up_again(self) -> None:
+        """After a turn that could not be written: everything as the database has it."""
+        runs = [(run, drive.epoch) for run, drive in self.hands.drives.items()]
+        for held in (self.hands.drives, self.hands.adopted, self.hands.active):
+            held.clear()
+        try:
+            with self.database._peek() as peek:
+                over = {run for run, _ in runs if peek._state(run) in TERMINAL_RUN}
+            self.take_up([(run, epoch) for run, epoch in runs if run not in over])
+            for run, epoch in runs:
+                if run in self.hands.drives and epoch == 1:
+                    self._follow(self.hands.drives[run])
+            mine = {(job.key, job.attempt) for job in self.database.running_jobs_of(self.worker)}
+            ended = {(report.key, report.attempt) for report in self.hands.reports}
+            unknown = sorted(mine - self.hands.held - ended)
+            if unknown:
+                self.outbox.recover(unknown)
+        except BaseException:
+            for run, epoch in runs:
+                self.hands.drives.setdefault(run, Drive(run, epoch, self.storage))
+            raise
+
+    def release(self, turn: Turn) -> None:
+        """Withdraw the interest of nodes in their jobs; the last one out stops the job."""
+        for drive in self.hands.drives.values():
+            if not drive.released:
+                continue
+            gone, drive.released = set(drive.released), []
+            drive.withdraw(gone)
+            for key, active in list(self.hands.active.items()):
+                kept = [(d, s) for d, s in active.nodes if d is not drive or s.node not in gone]
+                if len(kept) < len(active.nodes):
+                    active.nodes = kept
+                    if not kept:
+                        if active.begun:
+                            turn.stops.append((key, active.attempt))
+                        else:
+                            del self.hands.active[key]
+
+    def write(self, transaction: Transaction, turn: Turn) -> None:
+        """What became of the runs in this turn."""
+        for run, drive in list(turn.changed.items()):
+            try:
+                transaction.append_events(run, drive.epoch, drive.seq, drive.fresh)
+            except (Conflict, NotFound):
+                self.say(f"{run}: another worker has taken this run over, or stopped it")
+                del turn.changed[run]
+                self.hands.drives.pop(run, None)
+                self._give_up(transaction, turn, drive)
+                continue
+            transaction.set_nodes(run, drive.nodes)
+            transaction.set_progress(run, drive.engine.progress())
+            if drive.finish is not None:
+                transaction.set_run_state(run, drive.finish.state, error=drive.finish.error)
+
+    def _give_up(self, transaction: Transaction, turn: Turn, lost: Drive) -> None:
+        """Nothing is begun for a run that is ours no more. What runs goes on, for its new worker to follow, unless the
+        run is over."""
+        taken_back = {key: attempt for key, attempt, drive, _ in turn.begun if drive is lost}
+        turn.begun = [begun for begun in turn.begun if begun[2] is not lost]
+        turn.copies = [copy for copy in turn.copies if copy[0] is not lost]
+        outcome = JobOutcome(JobState.STOPPED, message="its run was taken over before it began")
+        transaction.finish_jobs([(key, attempt, outcome) for key, attempt in taken_back.items()])
+        over = self._is_over(lost.run)
+        for key, active in list(self.hands.active.items()):
+            active.nodes = [(drive, submit) for drive, submit in active.nodes if drive is not lost]
+            if key in taken_back:
+                for drive, submit in active.nodes:
+                    drive.waiting.pop(submit.node, None)
+                    drive.queue.appendleft(submit)
+            elif active.begun and not active.nodes and over:
+                turn.stops.append((key, active.attempt))
+            if key in taken_back or not (active.begun or active.nodes):
+                del self.hands.active[key]
+
+    def _is_over(self, run: str) -> bool:
+        try:
+            return self.database.get_run(run).state in TERMINAL_RUN
+        except NotFound:
+            return True
