@@ -1,6 +1,7 @@
 """Many runs on simulated nodes with one worker: its cores, its memory, how fast it goes on after each step.
 
     . "$(k8s/dev/up --print-env)"; python benchmarks/bench_cluster.py [--runs 500] [--steps 7] [--nodes 100] [--limit 900]
+    python benchmarks/bench_cluster.py --steps 1 --qps 20,100,200,1000      # launches per second by the cluster's own limits
 
 The worker is `recast worker` as it is; pods run on nodes that kwok plays, and end when this program has written what
 their stagers would have. `latency` is from the moment a pod's end is sent to the API server to the moment the next step of
@@ -84,6 +85,25 @@ def latencies(steps: dict[tuple[str, int], simulated.Seen]) -> list[tuple[float,
     return sorted(found)
 
 
+def launches(steps: dict[tuple[str, int], simulated.Seen]) -> str:
+    """Pods that began to run, and steps that ended, per second: from the first submission on, and between 10 and 90 %."""
+    seen = [one for one in steps.values() if one.running_at]
+    if len(seen) < 10:
+        return "-"
+    begun = min(one.submitted_at for one in seen)
+    told = []
+    for what, moments in (
+        ("launches", [s.running_at for s in seen]),
+        ("ends", [s.ended_at for s in seen if s.ended_at]),
+    ):
+        at = sorted(moments)
+        low, high = at[len(at) // 10], at[9 * len(at) // 10]
+        told.append(
+            f"{what} per s {len(at) / (at[-1] - begun):.1f} (inner four fifths {0.8 * len(at) / max(1e-3, high - low):.1f})"
+        )
+    return ", ".join(told)
+
+
 def quantiles(rows: list[tuple[float, float]]) -> str:
     values = sorted(value for _, value in rows)
     if len(values) < 2:
@@ -126,6 +146,7 @@ def watch(worker: subprocess.Popen[bytes], stagers: simulated.Stagers, *, total:
         f"latency of the next step, s, median / 95 %: first tenth {quantiles(rows[:tenth])}, middle "
         f"{quantiles(rows[len(rows) // 2 - tenth // 2 : len(rows) // 2 + tenth // 2 + 1])}, last tenth "
         f"{quantiles(rows[-tenth:])}",
+        launches(stagers.steps),
         "cores of the others: " + ", ".join(f"{name} {spent_s / wall:.2f}" for name, spent_s in busiest),
     ]
 
@@ -136,17 +157,30 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--in-flight", type=int, default=500, help="Jobs at a time, and runs held")
+    parser.add_argument("--create-per-s", type=float, default=200.0, help="option create_per_s of the backend")
     parser.add_argument("--limit", type=float, default=900, help="seconds")
     parser.add_argument("--profile", type=Path, help="write the worker's profile (cProfile of its loop's thread) here")
+    parser.add_argument("--qps", default="", help="one round for each of these client limits of the controllers")
     asked = parser.parse_args()
     if on_cluster.reason():
         raise SystemExit(on_cluster.reason())
+    for qps in asked.qps.split(",") if asked.qps else [""]:
+        if qps:
+            environment = {**os.environ, **on_cluster.settings()}
+            command = [simulated.DEV / "up", "--qps", qps]
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=180)
+            print(f"-- controller manager and scheduler: {qps} requests per s", flush=True)
+        measure(asked)
+
+
+def measure(asked: argparse.Namespace) -> None:
+    """One round: submit all, let the worker do them, tell."""
     name = f"bench{secrets.token_hex(3)}"
     with tempfile.TemporaryDirectory() as scratch, simulated.nodes(asked.nodes), database() as url:
         folder = Path(scratch)
         environment = simulated.settings(
             name, namespace=on_cluster.NAMESPACE, database=url, folder=folder, in_flight=asked.in_flight,
-            create_per_s=200.0,
+            create_per_s=asked.create_per_s,
         )  # fmt: skip
         settings = Settings.from_environment(environment)
         storage = open_storage(settings)

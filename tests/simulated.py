@@ -104,10 +104,11 @@ def nodes(count: int) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of one step of a run: its pods, when it was submitted and ended (seconds since the epoch)."""
+    """What was seen of one step of a run: its pods; when it was submitted, ran, and ended (seconds since the epoch)."""
 
     pods: set[str] = field(default_factory=set)
     submitted_at: float = 0.0
+    running_at: float = 0.0
     ended_at: float = 0.0
 
 
@@ -168,7 +169,7 @@ class Stagers:
         about = json.loads(metadata["annotations"][pod.ABOUT])
         seen = self.steps.setdefault((named[1], int(named[2])), Seen())
         seen.pods.add(metadata["uid"])
-        seen.submitted_at = about["submitted_at"]
+        seen.submitted_at, seen.running_at = about["submitted_at"], time.time()
         self._pool.submit(self._end, metadata["name"], about, seen, row["status"]["startTime"])
 
     def _end(self, name: str, about: Mapping[str, Any], seen: Seen, started: str) -> None:
