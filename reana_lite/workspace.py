@@ -18,6 +18,7 @@ from typing import BinaryIO
 import yaml
 
 from reana_lite.artifact import Artifact, Manifest
+from reana_lite.backends.kubernetes.paths import ROOT as POD_ROOT
 from reana_lite.errors import NotFound
 from reana_lite.event import Answers, Question, QuestionKind
 from reana_lite.job import INIT_ROOT, RUN_ROOT, Input
@@ -203,8 +204,9 @@ class Workspace:
 
     def _as_virtual(self, content: bytes) -> bytes:
         """What a step wrote, with the virtual folders in the place of the real ones it was told."""
-        root = str(self.storage.root).encode()
-        if not root or root not in content:
+        # A step in a pod saw the storage at one place, wherever it lies here.
+        roots = [root.encode() for root in dict.fromkeys((str(self.storage.root), POD_ROOT)) if root]
+        if not any(root in content for root in roots):
             return content
 
         def virtual(match: re.Match[bytes]) -> bytes:
@@ -215,7 +217,7 @@ class Workspace:
             return match.group() if folder is None else folder.encode()
 
         places = rb"/(?:jobs/([A-Za-z0-9_-]+)/(\d+)|trees/([A-Za-z0-9_-]+))/(files|view)(?![\w.-])"
-        return re.sub(re.escape(root) + places, virtual, content)
+        return re.sub(b"(?:" + b"|".join(map(re.escape, roots)) + b")" + places, virtual, content)
 
     def _candidates(self, path: str) -> Iterator[tuple[tuple[str, int], str]]:
         """(place, path inside it) for each folder at or above `path`, the deepest and latest first."""

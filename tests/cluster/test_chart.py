@@ -14,13 +14,11 @@ import kubernetes
 import pytest
 import yaml
 from installing import CHART, KUBE_VERSION, Release, decoded, gone, helm, release
-from running_cluster import IMAGE, Cluster, wait_until
+from laptops import Laptop
+from running_cluster import Cluster, wait_until
 
-from reana_lite.config import Settings
-from reana_lite.database import Database, accounts
+from reana_lite.database import accounts
 from reana_lite.database.accounts import Role
-from reana_lite.intake import Asked, submit_run
-from reana_lite.storage import open_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chart")]
 
@@ -47,29 +45,6 @@ VALUES: dict[str, dict[str, Any]] = {
         **EXTERNAL, "server": {"enabled": False}, "jobs": {"create": False, "networkPolicy": {"enabled": False}},
     },
 }  # fmt: skip
-
-WORKFLOW = """
-stages:
-- name: count
-  dependencies: [init]
-  scheduler:
-    scheduler_type: multistep-stage
-    parameters: {word: {step: init, output: words}, out: '{workdir}/out.txt', wait: {step: init, output: wait}}
-    scatter: {method: zip, parameters: [word]}
-    step:
-      process: {process_type: string-interpolated-cmd, cmd: 'sleep {wait}; echo {word} > {out}'}
-      environment: {environment_type: docker-encapsulated, image: ENVIRONMENT, imagetag: TAG}
-      publisher: {publisher_type: frompar-pub, outputmap: {out: out}}
-- name: join
-  dependencies: [count]
-  scheduler:
-    scheduler_type: singlestep-stage
-    parameters: {parts: {stages: count, output: out}, out: '{workdir}/all.txt'}
-    step:
-      process: {process_type: string-interpolated-cmd, cmd: 'cat {parts} > {out}'}
-      environment: {environment_type: docker-encapsulated, image: ENVIRONMENT, imagetag: TAG}
-      publisher: {publisher_type: frompar-pub, outputmap: {out: out}}
-"""
 
 
 def render(cluster: Cluster, values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -169,40 +144,6 @@ def installed(cluster: Cluster, api: Any) -> Iterator[Release]:
         assert "anna" in one.run("worker", *add, said="correct horse battery\n")
         one.deploy()
         yield one
-
-
-class Laptop:
-    """Somebody whose `recast` shares database and storage with the installation, and drives nothing."""
-
-    def __init__(self, one: Release, folder: Path) -> None:
-        self.settings = Settings.from_environment(
-            {**one.environment(), "RECAST_HOME": str(folder), "HOME": str(folder)}
-        )
-        self.storage = open_storage(self.settings)
-        self.database = Database(self.settings.database)
-        self.folder = folder
-
-    def submit(self, words: list[str], *, wait_s: int = 0) -> str:
-        """Queue a run of the workflow above."""
-        image, _, tag = IMAGE.rpartition(":")
-        (self.folder / "workflow.yml").write_text(WORKFLOW.replace("ENVIRONMENT", image).replace("TAG", tag))
-        (self.folder / "inputs.yml").write_text(yaml.safe_dump({"words": words, "wait": wait_s}))
-        asked = Asked(target="workflow.yml", files=("inputs.yml",), folder=str(self.folder))
-        return submit_run(
-            asked, database=self.database, storage=self.storage, settings=self.settings, owner="alice", name="shell"
-        )
-
-    def state(self, run: str) -> str:
-        return str(self.database.get_run(run).state)
-
-    def over(self, run: str, limit_s: float = 240.0) -> str:
-        """Its final state."""
-
-        def state() -> str | None:
-            found = self.state(run)
-            return found if found in ("finished", "failed", "stopped") else None
-
-        return str(wait_until(state, f"the end of run {run}", limit_s=limit_s, pause_s=0.5))
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ runAsNonRoot: true
 runAsUser: 1000
 runAsGroup: 1000
 fsGroup: 1000
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- define "recast.containerSecurity" -}}
@@ -47,6 +48,9 @@ imagePullSecrets:
 - {name: RECAST_KUBERNETES_IMAGE, value: {{ include "recast.image" . | quote }}}
 - {name: RECAST_KUBERNETES_OPTIONS, value: /etc/recast/kubernetes.yaml}
 - {name: RECAST_LOG, value: json}
+{{- if .Values.storage.claim }}
+- {name: RECAST_STORAGE, value: /reana-lite/store}
+{{- else }}
 - {name: RECAST_STORAGE, value: {{ printf "s3://%s/%s" .Values.storage.bucket .Values.storage.prefix | trimSuffix "/" | quote }}}
 - {name: RECAST_S3_ENDPOINT, value: {{ include "recast.endpoint" . | quote }}}
 - {name: RECAST_S3_REGION, value: {{ .Values.storage.region | quote }}}
@@ -57,9 +61,21 @@ imagePullSecrets:
   valueFrom: {secretKeyRef: {name: {{ include "recast.storageSecret" . }}, key: access-key}}
 - name: RECAST_S3_SECRET_KEY
   valueFrom: {secretKeyRef: {name: {{ include "recast.storageSecret" . }}, key: secret-key}}
+{{- end }}
 - name: RECAST_DATABASE
   valueFrom: {secretKeyRef: {name: {{ include "recast.databaseSecret" . }}, key: url}}
 {{- range $name, $value := .Values.extraEnv }}
 - {name: {{ $name | quote }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+{{- /* The shared volume, at the place where steps see it too. */ -}}
+{{- define "recast.storageMount" -}}
+{{- with .Values.storage.claim }}
+- {name: storage, mountPath: /reana-lite/store{{ with $.Values.storage.claimPath }}, subPath: {{ . | quote }}{{ end }}}
+{{- end }}
+{{- end }}
+{{- define "recast.storageVolume" -}}
+{{- with .Values.storage.claim }}
+- {name: storage, persistentVolumeClaim: {claimName: {{ . }}}}
 {{- end }}
 {{- end }}
