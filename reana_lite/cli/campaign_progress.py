@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from types import TracebackType
-from typing import Any
 
 from reana_lite.campaign import Progress
-from reana_lite.cli.screen import err, plain
+from reana_lite.cli.bar import LINE_EVERY_S, Bar
 from reana_lite.database import Database, campaigns
 from reana_lite.drive import Drive
 
 LOOK_EVERY_S = 1.0
 """How often the counts are read on a terminal (seconds)."""
 
-LINE_EVERY_S = 10.0
-"""How often a line is printed elsewhere (seconds)."""
-
 FAILURES_SAID = 10
 """Points whose failure is said at once; the others are listed at the end."""
 
 
-class CampaignProgress:
+class CampaignProgress(Bar):
     """A context in which `tick`, `watch` (for Worker) and `say` keep the user told."""
 
+    columns = ("spinner", "bar", "count", "points", "time", "text")
+
     def __init__(self, database: Database, campaign: str, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
         self.database = database
         self.campaign = campaign
-        self.quiet = quiet
-        self._live: Any = None
-        self._bar: Any = None
         self._failures = 0
         self._began_at = self._looked_at = time.monotonic()
         self._took_s = 0.0
         self._over_before: int | None = None
-
-    def __enter__(self) -> CampaignProgress:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bars
-
-            columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn("points"), TimeElapsedColumn())
-            self._live = Bars(*columns, TextColumn("{task.description}"), console=err(), transient=True)
-            self._bar = self._live.add_task("starting", total=None)
-            self._live.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def say(self, line: str) -> None:
-        """One line for the user, above the bar."""
-        if not self.quiet:
-            (self._live.console if self._live is not None else err()).print(plain(line), markup=False)
 
     def watch(self, drive: Drive) -> None:
         """Say which point has failed, while these are few."""
@@ -67,7 +41,7 @@ class CampaignProgress:
     def tick(self) -> None:
         """Show where the campaign stands now, if it is time."""
         now = time.monotonic()
-        every_s = max(LOOK_EVERY_S if self._live is not None else LINE_EVERY_S, 20.0 * self._took_s)
+        every_s = max(LOOK_EVERY_S if self.is_live else LINE_EVERY_S, 20.0 * self._took_s)
         first = self._over_before is None
         if self.quiet or (not first and now - self._looked_at < every_s):
             return
@@ -78,8 +52,8 @@ class CampaignProgress:
             self._over_before = progress.over
         left_s = progress.left_s(took_s=now - self._began_at, done=progress.over - self._over_before)
         text = describe(progress, left_s)
-        if self._live is not None:
-            self._live.update(self._bar, completed=progress.over, total=progress.total, description=text)
+        if self.is_live:
+            self.move(progress.over, progress.total, text)
         elif not first:
             self.say(f"{progress.over} of {progress.total} points; {text}")
 
