@@ -20,13 +20,14 @@ def add(pages: Blueprint) -> None:
 def admin() -> str:
     """All of it on one page."""
     site = here()
-    users = site.users()
+    words = request.args.get("user", "").strip()
+    users = site.users(words)
     before = request.args.get("before", 0, type=int)
     waiting = site.runs(states=("queued", "running"), limit=50, everybody=True)
     audit = site.audit(before=before, limit=51)
     return render_template(
-        "admin.html", users=users, workers=site.workers(), queue=waiting, audit=audit[:50],
-        more=audit[49].number if len(audit) > 50 else 0, health=site.health(),
+        "admin.html", users=users, workers=site.workers(), queue=waiting, counts=site.waiting(), words=words,
+        audit=audit[:50], more=audit[49].number if len(audit) > 50 else 0, health=site.health(),
     )  # fmt: skip
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from reana_lite.analysis import Analysis
-from reana_lite.catalogue import EntryKind, load_analysis
+from reana_lite.catalogue import Catalogue, Entry, EntryKind, load_analysis
 from reana_lite.comparison.tables import axis_unit
+from reana_lite.database import RunRecord
 from reana_lite.errors import InvalidInput, NotAllowed, ReanaLiteError
 from reana_lite.server.pages import form
-from reana_lite.server.pages.site import Asked, here
+from reana_lite.server.pages.site import KeptFile, here
+
+CARDS = 30
+"""Analyses on one page of the catalogue."""
+
+OTHERS = 30
+"""Other analyses that are offered beside one."""
 
 
 def add(pages: Blueprint) -> None:
@@ -27,18 +35,37 @@ def add(pages: Blueprint) -> None:
 def home() -> str:
     """What can be asked here, and what was asked last."""
     site = here()
-    catalogue = site.catalogue()
-    found = []
-    for entry in catalogue.entries():
-        try:
-            one = known(entry.path) if entry.kind is EntryKind.ANALYSIS else None
-        except ReanaLiteError as error:
-            catalogue.warnings.append(error.message.split("\n")[0])
-            continue
-        found.append((entry, one))
+    found, warnings = _readable(site.catalogue())
+    words = request.args.get("q", "").strip()
+    fitting = [(entry, one) for entry, one in found if _fits(entry, one, words.lower().split())]
+    page = max(0, request.args.get("page", 0, type=int))
     runs = site.runs(states=(), analysis=None, campaign=None, name=None, before=None, limit=6)
     newest = site.campaigns(limit=4)
-    return render_template("home.html", entries=found, runs=runs, campaigns=newest, warnings=catalogue.warnings)
+    return render_template(
+        "home.html", entries=fitting[page * CARDS : (page + 1) * CARDS], found=len(fitting), all=len(found), words=words,
+        page=page, cards=CARDS, runs=runs, campaigns=newest, warnings=warnings,
+    )  # fmt: skip
+
+
+def _readable(catalogue: Catalogue) -> tuple[list[tuple[Entry, Analysis | None]], list[str]]:
+    """(entries with their analyses, None for recast-atlas entries; why others are not shown)."""
+    found: list[tuple[Entry, Analysis | None]] = []
+    warnings = []
+    for entry in catalogue.entries():
+        try:
+            found.append((entry, known(entry.path) if entry.kind is EntryKind.ANALYSIS else None))
+        except ReanaLiteError as error:
+            warnings.append(error.message.split("\n")[0])
+    return found, [*catalogue.warnings, *warnings]
+
+
+def _fits(entry: Entry, one: Analysis | None, words: list[str]) -> bool:
+    """Whether an analysis has all words in its name, title, tags, collaboration or references."""
+    text = f"{entry.name} {entry.title}"
+    if one is not None:
+        papers = " ".join(f"{r.arxiv} {r.inspire} {r.title}" for r in one.references)
+        text = f"{text} {one.title} {' '.join(one.tags)} {one.collaboration} {papers}"
+    return all(word in text.lower() for word in words)
 
 
 def known(path: Path) -> Analysis:
@@ -64,15 +91,25 @@ def analysis(name: str) -> str:
     """What an analysis is, and its form; with `?like=RUN` filled in as that run was."""
     found = of_name(name)
     typed = {f"p.{key}": value for key, value in request.args.items() if key in {p.name for p in found.parameters}}
-    like = None
+    like, kept = None, []
     if request.args.get("like"):
         like = here().run(request.args["like"])
-        for key, value in like.request.get("parameters", {}).items():
-            if value is not None:
-                typed.setdefault(f"p.{key}", form.shown(value))
-        typed["theory"] = "example" if like.request.get("example") else "files"
-        typed["example"] = like.request.get("example", "")
-    return _page(found, typed, {}, like=like)
+        kept = here().theory_files_of(like)
+        typed = {**_as_run(found, like, kept=bool(kept)), **typed}
+    return _page(found, typed, kept, {}, like=like)
+
+
+def _as_run(found: Analysis, like: RunRecord, *, kept: bool) -> dict[str, str]:
+    """A form filled in as it was for a run; a point of a scan as a scan of this one point."""
+    typed = {f"p.{k}": form.shown(v) for k, v in like.request.get("parameters", {}).items() if v is not None}
+    point = like.request.get("point") or {}
+    scan = next((one for one in found.scans if point and set(point) <= {axis.name for axis in one.axes}), None)
+    if scan is not None:
+        ends = {f"a.{scan.name}.{axis}.from": form.shown(value) for axis, value in point.items()}
+        return {**typed, **ends, "theory": "scan", "template": scan.name}
+    example = like.request.get("example", "")
+    way = "kept" if kept else "example" if example else "files" if found.theory else ""
+    return {**typed, "theory": way, "example": example}
 
 
 def submit(name: str) -> Any:
@@ -80,30 +117,58 @@ def submit(name: str) -> Any:
     found = of_name(name)
     site = here()
     typed = {key: value for key, value in request.form.items() if key != "csrf"}
+    sent: list[KeptFile] = []
+
+    def keep(file: str, content: IO[bytes]) -> KeptFile:
+        sent.append(site.keep(file, content))
+        return sent[-1]
+
     try:
-        asked = form.asked_of(found, typed, request.files)
+        before, also = request.form.getlist("kept"), request.form.getlist("also")
+        asked = form.asked_of(found, typed, request.files, keep=keep, kept=before, also=also)
         if typed.get("do") == "plan":
             forecast, refused = site.forecast(asked)
-            return _page(found, typed, {}, plan=forecast, refused=refused, asked=asked)
+            return _page(found, *_kept(typed, sent, before), {}, plan=forecast, refused=refused, also=also)
         kind, made = site.submit(asked)
     except InvalidInput as error:
-        return _page(found, typed, form.faults_of(error), uploaded=bool(request.files)), 400
+        return _page(
+            found, *_kept(typed, sent, before), form.faults_of(error), also=also, uploaded=bool(request.files)
+        ), 400
     return redirect(url_for(f"pages.{kind}", name=made), 303)
 
 
+def _kept(typed: dict[str, str], sent: list[KeptFile], before: list[str]) -> tuple[dict[str, str], list[KeptFile]]:
+    """(what was typed, files that need not be sent again): a browser forgets them, the server does not."""
+    if sent and typed.get("theory") == "files":
+        return {**typed, "theory": "kept"}, sent
+    return typed, here().kept_files(before)
+
+
 def _page(
-    found: Analysis, typed: dict[str, str], faults: dict[str, str], *, asked: Asked | None = None, **more: Any
-) -> str:
+    found: Analysis, typed: dict[str, str], kept: list[KeptFile], faults: dict[str, str], *, also: Sequence[str] = (),
+    **more: Any,
+) -> str:  # fmt: skip
     fields = form.fields(found, typed, faults)
-    shown = {field.name for field in fields if field.fault}
     scans = [(scan, [(axis, axis.unit or axis_unit(axis.name)) for axis in scan.axes]) for scan in found.scans]
     tests = [(test, test.expect) for test in found.tests]
-    needs = found.theory
-    first = "files" if needs is not None else "scan" if found.scans else "none"
-    if found.examples and needs is not None:
+    first = "files" if found.theory is not None else "scan" if found.scans else "none"
+    if found.examples and found.theory is not None:
         first = "example"
     return render_template(
-        "analysis.html", a=found, fields=fields, faults=faults, other={k: v for k, v in faults.items() if k not in shown},
-        typed=typed, scans=scans, tests=tests, how=typed.get("theory") or first, asked=asked,
-        readme=(Path(found.source).parent / "README.md").is_file(), **more,
+        "analysis.html", a=found, fields=fields, faults=faults, typed=typed, scans=scans, tests=tests, kept=kept, also=also,
+        how=typed.get("theory") or first, others=others(found), published=[s for s in found.scans if s.points], **more,
     )  # fmt: skip
+
+
+def others(found: Analysis) -> list[Analysis]:
+    """Other analyses of the catalogue that the same points, or theory files, can be given to."""
+    axes = {axis.name for scan in found.scans for axis in scan.axes}
+    formats = set(found.theory.formats) if found.theory is not None else set()
+    shared = []
+    for entry, one in _readable(here().catalogue())[0]:
+        if one is None or entry.name == found.name:
+            continue
+        own = set(one.theory.formats) if one.theory is not None else set()
+        if formats & own or axes & {axis.name for scan in one.scans for axis in scan.axes}:
+            shared.append(one)
+    return shared[:OTHERS]

@@ -6,18 +6,19 @@ Nothing is validated here: values go on as texts, the server's intake says what 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import IO, Any
 
 from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 
 from reana_lite.analysis import Analysis, Parameter
 from reana_lite.errors import InvalidInput
-from reana_lite.server.pages.site import Asked
+from reana_lite.server.pages.site import Asked, KeptFile
+from reana_lite.theory.scan import MAX_TABLE_BYTES
 
-FILE_LIMIT_BYTES = 200_000_000
-"""Largest theory file that a form takes (bytes); the server's own limit may be lower."""
+FILES = 500
+"""Theory files that a form takes at once."""
 
 _Files = ImmutableMultiDict[str, FileStorage]
 
@@ -74,42 +75,97 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def asked_of(analysis: Analysis, typed: Mapping[str, str], files: _Files) -> Asked:
-    """What a submitted form asks for; raises InvalidInput only for what is no form of this page."""
-    parameters = {
-        key[2:]: text.strip() for key, text in typed.items() if key.startswith("p.") and text.strip()
-    }  # fmt: skip
-    how = typed.get("theory", "")
-    if how not in ("", "files", "example", "scan", "table", "none"):
-        raise InvalidInput(
-            f"theory is given by {how!r}; right is files, example, scan or table", field="theory", value=how
-        )
-    uploads = tuple(_content(one) for one in files.getlist("file") if one.filename) if how in ("files", "table") else ()
-    table = None
-    if how == "table":
-        found = files.get("points")
-        if found is None or not found.filename:
-            raise InvalidInput("the table of points is missing: choose a CSV file", field="points")
-        table = _content(found)
-    axes: tuple[tuple[str, str, str, str], ...] = ()
-    template = ""
-    if how == "scan":
-        template = typed.get("template", "") or (analysis.scans[0].name if analysis.scans else "")
-        axes = _axes(analysis, template, typed)
-    if how == "files" and not uploads:
-        raise InvalidInput("no theory file was chosen: choose one, or one of the examples", field="file")
-    return Asked(
+WAYS = ("files", "kept", "example", "scan", "each", "patchset", "table", "published", "none")
+"""How a form gives a theory, or many."""
+
+Keep = Callable[[str, IO[bytes]], KeptFile]
+
+
+def asked_of(
+    analysis: Analysis, typed: Mapping[str, str], files: _Files, *, keep: Keep, kept: Sequence[str] = (),
+    also: Sequence[str] = (),
+) -> Asked:  # fmt: skip
+    """What a submitted form asks for; raises InvalidInput only for what is no form of this page, or no theory file.
+
+    `keep` takes in a file that was sent; `kept` are the digests of files that were sent before, `also` other analyses.
+    """
+    how = typed.get("theory", "") or "none"
+    if how not in WAYS:
+        raise InvalidInput(f"theory is given by {how!r}; right is one of {', '.join(WAYS)}", field="theory", value=how)
+    asked = Asked(
         analysis.name,
+        also=tuple(also),
         name=typed.get("name", "").strip(),
-        files=uploads,
-        parameters=parameters,
+        parameters={key[2:]: text.strip() for key, text in typed.items() if key.startswith("p.") and text.strip()},
         example=typed.get("example", "") if how == "example" else "",
-        axes=axes,
-        template=template,
-        where=typed.get("where", "").strip() if how in ("scan", "table") else "",
-        table=table,
         reuse=not typed.get("anew"),
     )
+    asked = _with_theory(asked, how, analysis, typed, files, keep, tuple(kept))
+    if asked.many:
+        return replace(asked, where=typed.get("where", "").strip())
+    if also and len(asked.theories) == 1:
+        return replace(asked, theories=(), each=asked.theories)
+    if also:
+        raise InvalidInput("several analyses are asked by a scan, or with one theory file", field="also")
+    return asked
+
+
+def _with_theory(
+    asked: Asked, how: str, analysis: Analysis, typed: Mapping[str, str], files: _Files, keep: Keep, kept: tuple[str, ...]
+) -> Asked:  # fmt: skip
+    """With what its way of giving a theory asks for."""
+    first = analysis.scans[0].name if analysis.scans else ""
+    if how == "files":
+        return replace(asked, theories=_sent(files, "file", keep))
+    if how == "kept":
+        if not kept:
+            raise InvalidInput("no theory file was sent before: choose one", field="file")
+        return replace(asked, theories=kept)
+    if how == "each":
+        return replace(asked, each=_sent(files, "each", keep))
+    if how == "patchset":
+        return replace(asked, patchset=_sent(files, "patchset", keep)[0])
+    if how == "scan":
+        template = typed.get("template", "") or first
+        axes = _axes(analysis, template, typed)
+        return replace(asked, axes=axes, template=template if len(analysis.scans) > 1 else "")
+    if how == "published":
+        listed = [scan.name for scan in analysis.scans if scan.points]
+        if not listed:
+            raise InvalidInput(f"{analysis.name} publishes no points", field="theory", value=how)
+        template = typed.get("published", "") or listed[0]
+        return replace(asked, published=True, template=template if len(analysis.scans) > 1 else "")
+    if how == "table":
+        shared = tuple(keep(_name(one), one.stream).digest for one in files.getlist("file") if one.filename)
+        return replace(asked, table=_table(files), theories=shared)
+    return asked
+
+
+def _sent(files: _Files, field: str, keep: Keep) -> tuple[str, ...]:
+    """Digests of the theory files of a field; raises InvalidInput if there is none."""
+    chosen = [one for one in files.getlist(field) if one.filename]
+    if not chosen:
+        raise InvalidInput("no theory file was chosen: choose one, or another way to give a theory", field=field)
+    if len(chosen) > FILES:
+        raise InvalidInput(f"{len(chosen)} files are too many for a form, which takes {FILES}", field=field)
+    return tuple(keep(_name(one), one.stream).digest for one in chosen)
+
+
+def _table(files: _Files) -> str:
+    found = files.get("points")
+    if found is None or not found.filename:
+        raise InvalidInput("the table of points is missing: choose a CSV file", field="points")
+    content = found.stream.read(MAX_TABLE_BYTES + 1)
+    if len(content) > MAX_TABLE_BYTES:
+        raise InvalidInput(f"the table is larger than {MAX_TABLE_BYTES // 1_000_000} MB", field="points")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the table of points is no text in UTF-8", field="points") from error
+
+
+def _name(upload: FileStorage) -> str:
+    return (upload.filename or "file").replace("\\", "/").rpartition("/")[2] or "file"
 
 
 def _axes(analysis: Analysis, template: str, typed: Mapping[str, str]) -> tuple[tuple[str, str, str, str], ...]:
@@ -127,14 +183,6 @@ def _axes(analysis: Analysis, template: str, typed: Mapping[str, str]) -> tuple[
             field=f"a.{template}.{scan.axes[0].name}",
         )
     return tuple(rows)
-
-
-def _content(upload: FileStorage) -> tuple[str, bytes]:
-    content = upload.stream.read(FILE_LIMIT_BYTES + 1)
-    name = (upload.filename or "file").replace("\\", "/").rpartition("/")[2] or "file"
-    if len(content) > FILE_LIMIT_BYTES:
-        raise InvalidInput(f"{name} is larger than {FILE_LIMIT_BYTES // 1_000_000} MB", field="file", value=name)
-    return name, content
 
 
 def faults_of(error: InvalidInput) -> dict[str, str]:

@@ -5,16 +5,18 @@ Permissions are auth.py's, validation is intake.py's (by submissions.py): here f
 
 from __future__ import annotations
 
-import io
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
 
 from sqlalchemy import func, select
 
 from reana_lite.campaign import Progress
 from reana_lite.catalogue import Catalogue
 from reana_lite.config import Settings
-from reana_lite.database import Database, RunRecord, accounts, campaigns, tables
+from reana_lite.database import Database, RunRecord, accounts, campaigns, listing, tables
 from reana_lite.database.accounts import Role, User
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound
@@ -22,6 +24,7 @@ from reana_lite.forecast import Forecast
 from reana_lite.server import auth, submissions, uploads
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here as installation
+from reana_lite.server.pages.lines import AuditLine, QuotaLine, TokenLine, UserLine, WorkerLine
 from reana_lite.server.passwords import hashed
 from reana_lite.storage.base import Storage
 
@@ -41,84 +44,42 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a form asks for: one run, or with `axes` or `table` a campaign.
+class KeptFile:
+    """A theory file that was sent: it is kept by its digest, and need not be sent again."""
 
-    `parameters` are texts as typed, empty ones left out. `axes` are (name, from, to, step) as typed; `where` a condition;
-    `table` a file of points. `example` names one of the analysis's own theories. `parent`: the run this one restarts.
+    digest: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a form asks for: one run, or with points (`axes`, `table`, `each`, `patchset`, `published`) a campaign.
+
+    `parameters` are texts as typed, empty ones left out. `theories` are digests of files that stand for the theory together,
+    `each` of files that are a point each. `axes` are (name, from, to, step) as typed; `where` a condition; `table` the text
+    of a table. `also` are other analyses of the same points. `parent`: the run this one restarts.
     """
 
     analysis: str
+    also: tuple[str, ...] = ()
     name: str = ""
-    files: tuple[tuple[str, bytes], ...] = ()
+    theories: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     example: str = ""
     axes: tuple[tuple[str, str, str, str], ...] = ()
+    each: tuple[str, ...] = ()
+    patchset: str = ""
+    published: bool = False
     template: str = ""
     where: str = ""
-    table: tuple[str, bytes] | None = None
+    table: str = ""
     reuse: bool = True
     parent: str = ""
 
     @property
     def many(self) -> bool:
         """Whether this is a scan."""
-        return bool(self.axes or self.table)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLine:
-    """A token as its owner may see it: never the token itself."""
-
-    id: str
-    name: str
-    role: str
-    created_at: float
-    used_at: float
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaLine:
-    """One limit: `unit` is bytes, runs or jobs; `limit` None is none."""
-
-    name: str
-    used: float
-    limit: float | None
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserLine:
-    """A user as an administrator sees them."""
-
-    name: str
-    role: str
-    active: bool
-    runs: int
-    used_bytes: int
-    limit_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLine:
-    """A worker that holds a lease."""
-
-    name: str
-    runs: int
-    seen_at: float
-    backend: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditLine:
-    """One entry of the audit log."""
-
-    number: int
-    at: float
-    who: str
-    what: str
-    about: str
+        return bool(self.axes or self.table or self.each or self.patchset or self.published)
 
 
 class Site:
@@ -199,26 +160,37 @@ class Site:
         found = submissions.foresee(self._wanted(asked))
         return found.forecast, found.refused
 
+    def keep(self, name: str, content: IO[bytes]) -> KeptFile:
+        """A theory file that is sent, read once and kept; raises InvalidInput."""
+        found = uploads.keep_theory_file(installation(), auth.need(Verb.SUBMIT).name, cast(BinaryIO, content), name)
+        return KeptFile(found.digest, found.name)
+
+    def kept_files(self, digests: Sequence[str]) -> list[KeptFile]:
+        """Those of the viewer's theory files that have these digests."""
+        found = []
+        for digest in digests:
+            with contextlib.suppress(NotFound):
+                record = accounts.get_theory_file(self.database, auth.caller().name, digest)
+                found.append(KeptFile(record.digest, record.name))
+        return found
+
+    def theory_files_of(self, record: RunRecord) -> list[KeptFile]:
+        """The theory files that a run was asked for with, as far as they are the viewer's own uploads."""
+        paths = [Path(text) for text in (record.request.get("asked") or {}).get("files", ())]
+        folder = installation().spool / "theories"
+        return self.kept_files([
+            f"sha256:{path.relative_to(folder).parts[0]}" for path in paths if path.is_relative_to(folder)
+        ])  # fmt: skip
+
     def _wanted(self, asked: Asked) -> submissions.NewRun | submissions.NewScan:
-        who = auth.need(Verb.SUBMIT)
-        kept = [
-            uploads.keep_theory_file(installation(), who.name, io.BytesIO(content), name)
-            for name, content in asked.files
-        ]
-        digests = tuple(one.digest for one in kept)
+        common: Any = {"theories": asked.theories, "texts": asked.parameters, "example": asked.example,
+                       "name": asked.name, "reuse": asked.reuse}  # fmt: skip
         if not asked.many:
-            return submissions.NewRun(
-                analysis=asked.analysis, theories=digests, texts=asked.parameters, example=asked.example, name=asked.name,
-                reuse=asked.reuse, parent=asked.parent,
-            )  # fmt: skip
-        try:
-            table = asked.table[1].decode("utf-8-sig") if asked.table else ""
-        except UnicodeDecodeError as error:
-            raise InvalidInput("the table of points is no text in UTF-8", field="points") from error
+            return submissions.NewRun(analysis=asked.analysis, parent=asked.parent, **common)
         return submissions.NewScan(
-            analyses=(asked.analysis,), axes=axes_of(asked.axes), table=table, where=(asked.where,) if asked.where else (),
-            template=asked.template, theories=digests, texts=asked.parameters, example=asked.example, name=asked.name,
-            reuse=asked.reuse,
+            analyses=(asked.analysis, *asked.also), axes=axes_of(asked.axes), table=asked.table,
+            theory_points=asked.each, patchset=asked.patchset, where=(asked.where,) if asked.where else (),
+            template=asked.template, **common,
         )  # fmt: skip
 
     def stop_run(self, run: str) -> None:
@@ -278,18 +250,19 @@ class Site:
             QuotaLine("steps at once", used.running_jobs, most.running_jobs or None, "steps"),
         ]
 
-    def users(self) -> list[UserLine]:
-        """All users; administrators only."""
+    def users(self, words: str = "", *, limit: int = 50) -> list[UserLine]:
+        """Users with these letters in their name or address, by name; administrators only."""
         auth.need(Verb.ADMINISTER)
         table = tables.runs
         with self.database._reading() as connection:
             rows = connection.execute(select(table.c.owner, func.count()).group_by(table.c.owner)).all()
         counts = {str(row[0]): int(row[1]) for row in rows}
         lines = []
-        for user in accounts.list_users(self.database):
+        known = [u for u in accounts.list_users(self.database) if words.lower() in f"{u.name} {u.email}".lower()]
+        for user in known[:limit]:
             taken = submissions.usage(installation(), user.name).disk_bytes
-            limit = user.quota.disk_bytes or None
-            lines.append(UserLine(user.name, str(user.role), not user.disabled, counts.get(user.name, 0), taken, limit))
+            most = user.quota.disk_bytes or None
+            lines.append(UserLine(user.name, str(user.role), not user.disabled, counts.get(user.name, 0), taken, most))
         return lines
 
     def change_user(self, action: str, values: Mapping[str, str]) -> str:
@@ -313,15 +286,22 @@ class Site:
         return f"{name} is changed."
 
     def workers(self) -> list[WorkerLine]:
-        """Workers that hold runs; administrators only."""
+        """Workers that have given a sign of life lately; administrators only."""
         auth.need(Verb.ADMINISTER)
-        table = tables.runs
-        statement = select(table.c.worker, func.count(), func.max(table.c.started_at)).where(
-            table.c.worker != "", table.c.state.in_(["queued", "running"])
-        )
+        return [
+            WorkerLine(row["name"], row["host"], row["runs"], row["started_at"], row["seen_at"], row["backend"])
+            for row in listing.workers(self.database)
+        ]
+
+    def waiting(self) -> dict[str, int]:
+        """How many runs and points wait or run, of everybody; administrators only."""
+        auth.need(Verb.ADMINISTER)
+        runs, points = tables.runs, tables.points
+        count = select(runs.c.state, func.count()).where(runs.c.state.in_(["created", "queued", "running"]))
+        planned = select(func.count()).select_from(points).where(points.c.run == "", points.c.error == "")
         with self.database._reading() as connection:
-            rows = connection.execute(statement.group_by(table.c.worker)).all()
-        return [WorkerLine(str(row[0]), int(row[1]), float(row[2] or 0), "") for row in rows]
+            found = {str(row[0]): int(row[1]) for row in connection.execute(count.group_by(runs.c.state))}
+            return {**found, "planned": int(connection.execute(planned).scalar_one())}
 
     def audit(self, *, before: int, limit: int) -> list[AuditLine]:
         """Who did what, the newest first; administrators only."""
