@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote, unquote, urlsplit
@@ -25,6 +25,9 @@ from reana_lite.errors import InvalidAnalysis, InvalidInput, NotFound, Unavailab
 
 LOCAL_LIMIT_BYTES = 16_000_000
 """Largest document of this machine that is read (bytes)."""
+
+WITHOUT_TOKEN = ("raw.githubusercontent.com", "github.com", "zenodo.org", "www.hepdata.net")
+"""Servers that know nothing of a GitLab's token, so they are not told it."""
 
 _CHUNK = 1 << 20
 _GIT = re.compile(r"(?P<host>github|gitlab-cern):(?P<repo>[^@:]+)(?:@(?P<ref>[^:]+))?(?::(?P<sub>.*))?")
@@ -65,7 +68,7 @@ def fetcher(sources: Sources) -> Callable[[str], bytes]:
 def fetch(uri: str, sources: Sources) -> bytes:
     """The bytes of a document at a file or http(s) URI; raises NotFound, Unavailable, InvalidInput (too large)."""
     limit = sources.document_limit_bytes
-    with _opened(uri, sources.timeout_s, sources.schema_token) as stream:
+    with _opened(uri, sources.timeout_s, sources.schema_token, hosts=sources.hosts) as stream:
         content = bytearray()
         for chunk in _chunks(stream, uri, limit_bytes=limit, limit_s=4 * sources.timeout_s):
             content += chunk
@@ -174,7 +177,7 @@ def _write(stream: IO[bytes], destination: Path, uri: str, sources: Sources, *, 
 
 
 @contextmanager
-def _opened(uri: str, timeout_s: float, token: str) -> Iterator[IO[bytes]]:
+def _opened(uri: str, timeout_s: float, token: str, *, hosts: tuple[str, ...] = ()) -> Iterator[IO[bytes]]:
     """An open stream of a URI; errors of files and of the network in the program's own words."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
@@ -193,10 +196,12 @@ def _opened(uri: str, timeout_s: float, token: str) -> Iterator[IO[bytes]]:
     if parts.scheme not in ("http", "https"):
         raise InvalidInput(f"{uri}: only file, http and https addresses can be read", field="uri", value=uri)
     request = urllib.request.Request(_api(uri), headers={"User-Agent": "reana-lite"})
-    if token and parts.scheme == "https":
+    if hosts and (parts.scheme != "https" or parts.netloc not in hosts):
+        raise NotFound(f"{uri}: documents are taken from {', '.join(hosts)} alone", uri=uri)
+    if token and parts.scheme == "https" and parts.hostname not in WITHOUT_TOKEN:
         request.add_unredirected_header("PRIVATE-TOKEN", token)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # nosec B310 - http and https only, see above
+        with urllib.request.build_opener(_Redirects(hosts)).open(request, timeout=timeout_s) as answer:
             yield answer
     except urllib.error.HTTPError as error:
         error.close()
@@ -204,10 +209,45 @@ def _opened(uri: str, timeout_s: float, token: str) -> Iterator[IO[bytes]]:
             hint = "; is YADAGE_SCHEMA_LOAD_TOKEN needed?" if error.code in (401, 403) else ""
             raise NotFound(f"{uri}: the server answers {error.code} {error.reason}{hint}", uri=uri) from error
         raise Unavailable(f"{uri}: the server answers {error.code} {error.reason}", retry_after_s=60.0) from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: of an address that a redirect names
         reason = getattr(error, "reason", None) or error
         message = f"{uri} cannot be reached ({reason}); it is needed and this machine may be offline"
         raise Unavailable(message, retry_after_s=60.0) from error
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a few redirects, none from https to http, and where hosts are named none to another one."""
+
+    max_redirections = 5
+
+    def __init__(self, hosts: tuple[str, ...]) -> None:
+        self.hosts = hosts
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
+    ) -> IO[bytes] | None:
+        """What the next address answers; the connection to this one is given up whatever happens."""
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except BaseException:
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request that follows; raises NotFound."""
+        parts = urlsplit(newurl)
+        if parts.scheme not in ("http", "https") or (req.type == "https" and parts.scheme != "https"):
+            raise NotFound(f"{req.full_url} leads on to {newurl[:200]!r}, which is not https", uri=req.full_url)
+        if self.hosts and parts.netloc not in self.hosts:
+            raise NotFound(
+                f"{req.full_url} leads on to {parts.netloc[:200]!r}; documents are taken from {', '.join(self.hosts)} alone",
+                uri=req.full_url,
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _chunks(stream: IO[bytes], uri: str, *, limit_bytes: int, limit_s: float | None) -> Iterator[bytes]:

@@ -23,7 +23,8 @@ class Sources:
     """Where to look. `search`: folders of the user, in order (a later one wins); `shipped`: those of the program.
 
     `mirror` is a folder that already has downloads; `downloads` keeps verified ones. `schema_token` and `init_token` go
-    as PRIVATE-TOKEN to https servers of documents and of init archives. Limits in seconds and bytes.
+    as PRIVATE-TOKEN to GitLab (https) for documents and for init archives. `hosts`: where documents may come from, at every
+    redirect (none: anywhere). Limits in seconds and bytes.
     """
 
     search: tuple[Path, ...] = ()
@@ -32,6 +33,7 @@ class Sources:
     downloads: Path = Path("~/.cache/reana-lite/downloads")
     schema_token: str = ""
     init_token: str = ""
+    hosts: tuple[str, ...] = ()
     timeout_s: float = 30.0
     document_limit_bytes: int = 8 * 1024 * 1024
     download_limit_bytes: int = 20 * 1024**3

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 
-from reana_lite.artifact import Artifact, check_path
+from reana_lite.artifact import Artifact, check_link, check_path
 from reana_lite.database import tables
 from reana_lite.database.database import RUN_COLUMNS, Database, full_name
 from reana_lite.database.records import RunRecord, encode
@@ -421,7 +421,10 @@ def _check_places(
 
 
 def _at(one: Stored, path: str) -> Stored:
+    """The same at another path; raises InvalidInput for a link that would lead out of the workspace from there."""
     old = one.artifact
+    if old.kind == "link":
+        check_link(path, old.target)
     return Stored(
         Artifact(path, old.kind, old.size, old.digest, old.executable, old.target), one.key, one.attempt, one.inner
     )

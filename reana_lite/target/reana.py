@@ -7,6 +7,7 @@ the init folder, for serial all of it is the workspace. Called for files of this
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,15 +59,17 @@ def resolve_uploaded(specification: Any, folder: Path, sources: Sources, *, name
     """The run of an uploaded workspace, whose files lie in `folder` (the caller's to lose: documents are taken out of it).
 
     All of the workspace is the run's, whatever inputs.files says. Nothing else of this machine is read, and nothing of the
-    network but what lies below a toplevel at github: or gitlab-cern:. Raises as `resolve` does; sources are "reana.yaml".
+    network but what is public at github: or gitlab-cern: (the operator's token is not for uploaders). Raises as `resolve`
+    does; sources are "reana.yaml".
     """
     document = read_document(json.dumps(specification), "reana.yaml")
     check_specification(document)
     value: dict[str, Any] = document.value
     folder = folder.resolve()
+    _check_inside(document, folder)
     options = TargetOptions(folder=folder)
     tree = folder if any(folder.iterdir()) else None
-    fetch = _within(folder, fetcher(sources))
+    fetch = _within(folder, fetcher(replace(sources, hosts=HOSTS, schema_token="")))
     if value["workflow"]["type"] == "serial":
         prepared = _serial(document, folder, fetch, options, tree=tree)
     else:
@@ -99,6 +102,26 @@ def check_specification(document: Document) -> None:
             outside = given.startswith("/") or ".." in given.split("/")
             reason = f"{given!r} must be a path inside of the workspace"
             faults += [document.fault(("inputs", "parameters", "input"), reason)] if outside else []
+    if faults:
+        raise InvalidAnalysis.of(faults)
+
+
+def _check_inside(document: Document, folder: Path) -> None:
+    """Raises InvalidAnalysis if what a specification names leads out of the workspace by a link in it."""
+    inputs, workflow = document.value.get("inputs") or {}, document.value["workflow"]
+    chosen, parameters = inputs.get("options") or {}, inputs.get("parameters") or {}
+    named: list[tuple[tuple[str | int, ...], Any]] = [(("workflow", "file"), workflow.get("file"))]
+    named += [(("inputs", "options", key), chosen.get(key)) for key in ("toplevel", "initdir")]
+    named += [(("inputs", "options", "initfiles"), name) for name in chosen.get("initfiles") or ()]
+    named += [(("inputs", "parameters", "input"), parameters["input"])] if set(parameters) == {"input"} else []
+    if isinstance(chosen.get("toplevel"), str) and isinstance(workflow.get("file"), str):
+        named.append((("workflow", "file"), f"{chosen['toplevel']}/{workflow['file']}"))
+    faults = [
+        document.fault(place, f"{name!r} is a link that leads out of the workspace")
+        for place, name in named
+        if isinstance(name, str) and "\0" not in name and not name.startswith(REMOTE)
+        and not Path(os.path.realpath(folder / name)).is_relative_to(folder)
+    ]  # fmt: skip
     if faults:
         raise InvalidAnalysis.of(faults)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import os
 import shutil
 import subprocess
 import threading
 import time
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
@@ -30,7 +33,7 @@ from reana_lite.catalogue import (
     toplevel_uri,
     unpack,
 )
-from reana_lite.catalogue.fetching import _api
+from reana_lite.catalogue.fetching import _api, _Redirects
 from reana_lite.catalogue.sources import search_path
 from reana_lite.config import Settings
 from reana_lite.errors import Conflict, InvalidAnalysis, InvalidInput, NotFound, Unavailable
@@ -64,6 +67,10 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
             seen.append(dict(self.headers.items()))
             if self.path == "/broken":
                 self.send_error(503)
+            elif self.path.startswith("/to/"):  # and on to what follows, below this server or elsewhere
+                self.send_response(302)
+                self.send_header("Location", self.path.removeprefix("/to/"))
+                self.end_headers()
             else:
                 super().do_GET()
 
@@ -250,6 +257,39 @@ def test_documents_from_files_and_servers(server: tuple[str, Path, list[dict[str
     for uri in ("ftp://x/y", "data:,x", "file://elsewhere/etc/passwd"):
         with pytest.raises(InvalidInput):
             fetch(uri, sources)
+
+
+def test_redirects_are_few_and_stay_where_documents_may_come_from(
+    server: tuple[str, Path, list[dict[str, str]]],
+) -> None:
+    address, folder, seen = server
+    (folder / "a.yml").write_bytes(b"stages: []")
+    sources = Sources(timeout_s=5.0)
+    assert fetch(f"{address}/to/{address}/a.yml", sources) == b"stages: []"
+    assert fetch(f"{address}/to//to//a.yml", sources) == b"stages: []"
+    with pytest.raises(Unavailable, match="302"):
+        fetch(f"{address}" + "/to/" * 8 + "/a.yml", sources)
+    for uri in ("file:///etc/passwd", "ftp://127.0.0.1/x", "//[::1"):
+        with pytest.raises((NotFound, Unavailable)):
+            fetch(f"{address}/to/{uri}", sources)
+    count = len(seen)
+    for uri in ("https://elsewhere.example/x.yml", f"{address}/a.yml", "https://known.example@127.0.0.1/x.yml"):
+        with pytest.raises(NotFound, match=r"known\.example alone"):
+            fetch(uri, replace(sources, hosts=("known.example",)))
+    assert len(seen) == count
+    follow = _Redirects(("known.example",))
+    request = urllib.request.Request("https://known.example/x.yml")
+    fitting = follow.redirect_request(request, io.BytesIO(), 302, "", HTTPMessage(), "https://known.example/y.yml")
+    assert fitting is not None
+    assert fitting.full_url == "https://known.example/y.yml"
+    for uri in (
+        "https://elsewhere.example/",
+        "http://known.example/y.yml",
+        "https://known.example:8443/",
+        f"{address}/a.yml",
+    ):
+        with pytest.raises(NotFound, match="leads on to"):
+            follow.redirect_request(request, io.BytesIO(), 302, "", HTTPMessage(), uri)
 
 
 def test_being_offline_is_said_plainly() -> None:

@@ -7,13 +7,16 @@ its workspace when somebody first looks; while it runs, what is finished is show
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import posixpath
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,6 +44,15 @@ CONTENT = "content"
 
 BUNDLE_FILES, BUNDLE_BYTES, BUNDLE_DEPTH = 1000, 100 * 1024 * 1024, 64
 """The largest bundle that is taken at creation: files, bytes, folders within each other (those of REANA's own server)."""
+
+DIRECTORY_BYTES = 1_000_000
+"""The largest directory of a bundle: 1000 files with long names."""
+
+UNREADABLE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
+    OSError, struct.error, UnicodeDecodeError,
+)  # fmt: skip
+"""What the reader of zip archives raises for those that are damaged."""
 
 Files = dict[str, Stored]
 
@@ -194,10 +206,23 @@ def keep_bundle(storage: Storage, spool: Path, stream: BinaryIO | IO[bytes]) -> 
             _check_size("bundle", size, BUNDLE_BYTES)
             archive.write(block)
         try:
+            _check_directory(archive, size)
             with zipfile.ZipFile(archive) as opened:
                 return list(_members(opened, storage, spool))
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except UNREADABLE as error:
             raise InvalidInput(f"the bundle is no zip archive that can be read: {error}", field="bundle") from error
+
+
+def _check_directory(archive: IO[bytes], size: int) -> None:
+    """Raises InvalidInput if the directory of a zip archive, which is read whole, is larger than it can need to be."""
+    archive.seek(max(0, size - 65557))  # the end record with the longest comment
+    tail = archive.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < 22:
+        raise zipfile.BadZipFile("it has no end record")
+    files, directory = struct.unpack_from("<HI", tail, at + 10)
+    if files > 2 * BUNDLE_FILES or directory > DIRECTORY_BYTES:  # 0xFFFF, 0xFFFFFFFF of a zip64 archive are, too
+        raise InvalidInput(f"the bundle lists {files} files; {BUNDLE_FILES} are the most", field="bundle")
 
 
 def _members(archive: zipfile.ZipFile, storage: Storage, spool: Path) -> Iterator[Stored]:
@@ -270,6 +295,9 @@ def laid_out(storage: Storage, spool: Path, files: Mapping[str, Stored]) -> Iter
                 _write(storage, one, target)
         for target, to in links:  # last, so that nothing is written through one
             target.symlink_to(to)
+        for target, _ in links:  # a link that was good where a step made it may lead elsewhere from where it is now
+            if not Path(os.path.realpath(target)).is_relative_to(os.path.realpath(folder)):
+                target.unlink()
         yield folder
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
