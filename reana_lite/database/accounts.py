@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.database import statements, tables
@@ -28,6 +28,12 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,100}@[^@\s\x00-\x1f]{1,150}")
 
 USED_EVERY_S = 60.0
 """How exact the time of a token's last use is (seconds): not every request is a write."""
+
+UNANSWERED_S = 600.0
+"""How long a request may take until the same one is answered anew (seconds)."""
+
+SWEPT_EACH = 100
+"""Requests, on the average, until answers that nobody will ask for again are removed: that reads the whole table."""
 
 
 class Role(StrEnum):
@@ -406,13 +412,17 @@ def begin_request(
 ) -> tuple[int, str] | None:
     """None if this request has not been sent before (it is noted now), else (status, body) of its answer.
 
-    Raises Conflict if another request has this key, or the same one is still being answered.
+    Raises Conflict if another request has this key, or the same one is still being answered; one that has not been after
+    UNANSWERED_S never will be, because its process has died.
     """
     table, now = tables.idempotency, database._clock()
     row = {"owner": owner, "key": key, "digest": digest, "created_at": now}
     with database.transaction() as transaction:
         connection = transaction.connection
-        connection.execute(table.delete().where(table.c.created_at < now - valid_s))
+        died = and_(table.c.status == 0, table.c.created_at < now - UNANSWERED_S)
+        gone = or_(table.c.created_at < now - valid_s, died)
+        this = () if secrets.randbelow(SWEPT_EACH) == 0 else (table.c.owner == owner, table.c.key == key)
+        connection.execute(table.delete().where(gone, *this))
         statement = statements.insert(table, connection.dialect.name).values(row).on_conflict_do_nothing()
         if connection.execute(statement).rowcount:
             return None

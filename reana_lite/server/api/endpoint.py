@@ -14,10 +14,10 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, request
 from jsonschema import Draft202012Validator
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from reana_lite.database import accounts
-from reana_lite.errors import InvalidInput
+from reana_lite.errors import Conflict, InvalidInput
 from reana_lite.server import auth
 from reana_lite.server.api import schemas
 from reana_lite.server.auth import Caller, Verb
@@ -43,7 +43,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """What is declared. `says`: schema of the answer, None for other media types (`media`). `verb` None: for everybody."""
+    """What is declared. `says`: schema of the answer, None for other media types (`media`). `verb` None: for everybody.
+
+    `secret`: what is sent or answered holds a token or a password, so neither is kept, also not for a repeated request.
+    """
 
     method: str
     path: str
@@ -58,6 +61,7 @@ class Endpoint:
     query: Mapping[str, Schema]
     media: tuple[str, ...]
     verb: Verb | None
+    secret: bool
     parameters: Mapping[str, Schema]
 
 
@@ -68,7 +72,7 @@ Handler = Callable[..., Any]
 def endpoint(
     blueprint: Blueprint, method: str, path: str, *, tag: str, says: Schema | None = None, status: int = 200,
     takes: Schema | None = None, uploads: bool = False, query: Mapping[str, Schema] | None = None,
-    media: Sequence[str] = (), verb: Verb | None = Verb.SEE,
+    media: Sequence[str] = (), verb: Verb | None = Verb.SEE, secret: bool = False,
 ) -> Callable[[Handler], Handler]:  # fmt: skip
     """Declare an endpoint; the function's docstring is its description, its name the operation's id."""
 
@@ -78,7 +82,7 @@ def endpoint(
         one = Endpoint(
             method=method, path=path, name=function.__name__, tag=tag, summary=words.split("\n")[0].rstrip("."),
             description=words, says=says, status=status, takes=takes, uploads=uploads, query=dict(query or {}),
-            media=tuple(media), verb=verb, parameters={name: schemas.PATHS[name] for name in names},
+            media=tuple(media), verb=verb, secret=secret, parameters={name: schemas.PATHS[name] for name in names},
         )  # fmt: skip
         ENDPOINTS.append(one)
 
@@ -93,6 +97,8 @@ def endpoint(
 
 
 def _answer(one: Endpoint, function: Handler, arguments: Mapping[str, str]) -> Response:
+    if not one.uploads:
+        request.max_content_length = JSON_LIMIT_BYTES  # whoever reads the body, and whether its length is announced or not
     who = auth.need(one.verb) if one.verb is not None else None
     call = Call(who, _query(one), _body(one)) if who is not None else None
     key = request.headers.get("Idempotency-Key", "") if one.method == "POST" and who is not None else ""
@@ -107,9 +113,9 @@ def _once(one: Endpoint, who: Caller, key: str, act: Callable[[], Response]) -> 
     if not key.isprintable() or len(key) > 255:
         raise InvalidInput("an idempotency key has at most 255 printable characters", field="Idempotency-Key")
     database = here().database
-    parts = [one.name.encode(), request.full_path.encode(), b"" if one.uploads else request.get_data()]
-    digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    kept = accounts.begin_request(database, who.name, key, digest)
+    kept = accounts.begin_request(database, who.name, key, _digest(one))
+    if kept is not None and one.secret:
+        raise Conflict(f"the request with the idempotency key {key!r} was answered; secrets are shown once", key=key)
     if kept is not None:
         response = make_response(kept[1], kept[0])
         response.mimetype = "application/json"
@@ -120,8 +126,22 @@ def _once(one: Endpoint, who: Caller, key: str, act: Callable[[], Response]) -> 
     except BaseException:
         accounts.end_request(database, who.name, key, 0, "")
         raise
-    accounts.end_request(database, who.name, key, response.status_code, response.get_data(as_text=True))
+    body = "" if one.secret else response.get_data(as_text=True)
+    accounts.end_request(database, who.name, key, response.status_code, body)
     return response
+
+
+def _digest(one: Endpoint) -> str:
+    """Tells a request from others with its key, by what it sends; of secrets nothing is told, not even a digest."""
+    found = hashlib.sha256(f"{one.name}\0{request.full_path}\0".encode())
+    if one.uploads:
+        for name, file in request.files.items(multi=True):
+            content = hashlib.file_digest(file.stream, "sha256").digest()  # type: ignore[arg-type]
+            file.stream.seek(0)
+            found.update(json.dumps([name, file.filename]).encode() + content)
+    elif not one.secret:
+        found.update(request.get_data())
+    return found.hexdigest()
 
 
 def _done(one: Endpoint, found: Any) -> Response:
@@ -188,15 +208,16 @@ def _body(one: Endpoint) -> dict[str, Any]:
     """The JSON document that is sent, if one is taken; raises InvalidInput with all faults."""
     if one.takes is None:
         return {}
-    if request.content_length is None or request.content_length == 0:
-        document: Any = {}
-    else:
+    try:
+        content = request.get_data()
+    except RequestEntityTooLarge as error:
+        raise InvalidInput(f"the document has more than {JSON_LIMIT_BYTES} bytes", field="body") from error
+    document: Any = {}
+    if content:
         if not request.is_json:
             raise UnsupportedMediaType("this address takes JSON (Content-Type: application/json)")
-        if request.content_length > JSON_LIMIT_BYTES:
-            raise InvalidInput(f"the document has more than {JSON_LIMIT_BYTES} bytes", field="body")
         try:
-            document = json.loads(request.get_data(), parse_constant=_no_constant)
+            document = json.loads(content, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise InvalidInput(f"the body is not JSON: {str(error)[:200]}", field="body") from error
     try:

@@ -52,8 +52,9 @@ def operation(one: Endpoint) -> dict[str, Any]:
     ]
     parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in one.query.items()]
     if one.method == "POST":
+        again = "is refused (409), because secrets are not kept" if one.secret else "gives the same answer"
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255},
-                           "description": "The same key again gives the same answer; nothing is done twice."})  # fmt: skip
+                           "description": f"The same key again {again}; nothing is done twice."})  # fmt: skip
     content: dict[str, Any] = {media: {} for media in one.media}
     if one.says is not None:
         content["application/json"] = {"schema": one.says}

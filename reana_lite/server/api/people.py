@@ -31,12 +31,12 @@ def add(blueprint: Blueprint) -> None:
 
     mine("GET", "/me", says=named("Me"))(get_me)
     mine("GET", "/tokens", says=many("Token"))(list_tokens)
-    mine("POST", "/tokens", takes=named("NewToken"), says=named("Token"), status=201)(create_token)
+    mine("POST", "/tokens", takes=named("NewToken"), says=named("Token"), status=201, secret=True)(create_token)
     mine("DELETE", "/tokens/<token>", status=204)(revoke_token)
     admin("GET", "/users", says=many("User"))(list_users)
-    admin("POST", "/users", takes=named("NewUser"), says=named("User"), status=201)(create_user)
+    admin("POST", "/users", takes=named("NewUser"), says=named("User"), status=201, secret=True)(create_user)
     admin("GET", "/users/<user>", says=named("User"))(get_user)
-    admin("PATCH", "/users/<user>", takes=named("UserChange"), says=named("User"))(change_user)
+    admin("PATCH", "/users/<user>", takes=named("UserChange"), says=named("User"), secret=True)(change_user)
     admin("DELETE", "/users/<user>", status=204)(delete_user)
     admin("GET", "/workers", says=many("Worker"))(list_workers)
     admin("GET", "/audit", query={"before": COUNT | {"default": 0, "maximum": 2**53}, "limit": PAGING["limit"]},

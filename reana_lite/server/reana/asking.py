@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from reana_lite.database import RunRecord, workspaces
 from reana_lite.database.workspaces import WorkspaceRun
@@ -61,9 +62,11 @@ def alive(record: RunRecord, use: WorkspaceRun | None) -> None:
 
 def body() -> Any:
     """The JSON of the body, also of a GET; None if there is none."""
-    if (request.content_length or 0) > BODY_BYTES:
-        raise InvalidInput(f"the body is larger than {BODY_BYTES} bytes")
-    text = request.stream.read(BODY_BYTES + 1) if request.content_length else b""
+    request.max_content_length = BODY_BYTES  # whether its length is announced or not
+    try:
+        text = request.get_data()
+    except RequestEntityTooLarge as error:
+        raise InvalidInput(f"the body is larger than {BODY_BYTES} bytes") from error
     if not text.strip():
         return None
     try:
