@@ -8,6 +8,7 @@
     ├── NotFound            nothing of that name
     ├── NotAllowed          it exists, but not for this caller, or not on this installation
     ├── Conflict            the state of the thing forbids it now
+    ├── Damaged             kept bytes are gone or not what was kept: they must be computed again
     └── Unavailable         the world does not answer; trying again may help (retry_after_s)
 
 Outcomes of steps are values, never exceptions. A message is one sentence: what was wrong, where, what would be right.
@@ -92,6 +93,21 @@ class Conflict(ReanaLiteError):
     """The state of the thing forbids it now."""
 
 
+class Damaged(ReanaLiteError):
+    """Kept bytes are gone, or not what was kept; `key`, `attempt`, `path` say which. Trying again does not help."""
+
+    def __init__(
+        self, message: str, *, key: str | None = None, attempt: int | None = None, path: str | None = None
+    ) -> None:
+        super().__init__(message, key=key, attempt=attempt, path=path)
+
+    @classmethod
+    def at(cls, key: str, attempt: int, path: str) -> Damaged:
+        """The error of one file of a place in storage."""
+        what = f"{path!r} of {key}/{attempt} is damaged in storage; it must be computed again"
+        return cls(what, key=key, attempt=attempt, path=path)
+
+
 class Unavailable(ReanaLiteError):
     """The world does not answer; `retry_after_s` (seconds, or absent) says when trying again may help."""
 
@@ -109,18 +125,19 @@ CLASSES: dict[str, type[ReanaLiteError]] = {
         NotFound,
         NotAllowed,
         Conflict,
+        Damaged,
         Unavailable,
     )
 }
 
 HTTP_STATUS: dict[type[ReanaLiteError], int] = {
     InvalidInput: 400, InvalidAnalysis: 422, InvalidWorkflow: 422, InvalidResult: 422,
-    NotFound: 404, NotAllowed: 403, Conflict: 409, Unavailable: 503,
+    NotFound: 404, NotAllowed: 403, Conflict: 409, Damaged: 410, Unavailable: 503,
 }  # fmt: skip
 
 EXIT_CODE: dict[type[ReanaLiteError], int] = {
     InvalidInput: 2, InvalidAnalysis: 3, InvalidWorkflow: 3, InvalidResult: 3,
-    NotFound: 4, NotAllowed: 5, Conflict: 6, Unavailable: 7,
+    NotFound: 4, NotAllowed: 5, Conflict: 6, Damaged: 7, Unavailable: 7,
 }  # fmt: skip
 """Exit codes of the command line; 1 is a run that failed, 130 an interrupt."""
 

@@ -43,11 +43,11 @@ class Storage(Protocol):
         ...
 
     def open(self, key: str, attempt: int, path: str) -> BinaryIO:
-        """One artifact for reading; raises NotFound."""
+        """One artifact for reading; raises NotFound, Damaged."""
         ...
 
     def fetch(self, key: str, attempt: int, destination: Path) -> None:
-        """Bring a whole place to a folder (made if missing) with x bits, links and empty folders; raises NotFound."""
+        """Bring a whole place to a folder (made if missing), x bits, links, empty folders too; raises NotFound, Damaged."""
         ...
 
     def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
@@ -60,7 +60,7 @@ class Storage(Protocol):
     def clone(self, key: str, attempt: int, to: str) -> str:
         """Copy a complete place to attempt 1 of another key, in place of what is there; the digest of the copy.
 
-        Raises NotFound. The copy may be written into.
+        Raises NotFound, Damaged. The copy may be written into.
         """
         ...
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reana_lite.artifact import Artifact, Manifest, check_link, check_path
-from reana_lite.errors import InvalidInput, NotFound, Unavailable
+from reana_lite.errors import Damaged, InvalidInput, NotFound, Unavailable
 from reana_lite.job import Input
 from reana_lite.storage.names import check_key
 from reana_lite.storage.scan import complete, copy_file, scan, scan_file, told
@@ -178,7 +178,7 @@ class LocalStorage:
         raise NotFound(f"no artifact {path!r} in {key}/{attempt}", path=path)
 
     def fetch(self, key: str, attempt: int, destination: Path) -> None:
-        """Bring a whole place to a folder; files of the same names are replaced. A damaged one raises Unavailable."""
+        """Bring a whole place to a folder; files of the same names are replaced. Raises Damaged."""
         manifest = self._complete(key, attempt)
         files = self.folder(key, attempt)
         with told(f"write to {destination}"):
@@ -186,7 +186,7 @@ class LocalStorage:
             written = _copy(manifest, lambda a: files / a.path, destination, replace=True)
         for artifact in set(manifest.artifacts) - set(written.artifacts):
             (destination / artifact.path).unlink(missing_ok=True)
-            raise Unavailable(f"{artifact.path!r} of {key}/{attempt} is damaged in storage; it must be computed again")
+            raise Damaged.at(key, attempt, artifact.path)
 
     def clone(self, key: str, attempt: int, to: str) -> str:
         """Copy a complete place to attempt 1 of another key, as storage.base says."""

@@ -24,7 +24,7 @@ from urllib.parse import unquote_to_bytes
 
 from reana_lite.artifact import Artifact, Manifest, check_link, check_path
 from reana_lite.config import S3Settings
-from reana_lite.errors import InvalidInput, NotFound, Unavailable
+from reana_lite.errors import Damaged, InvalidInput, NotFound, Unavailable
 from reana_lite.job import Input
 from reana_lite.storage.bucket import SMALL_BYTES, Absent, Bucket, Permit
 from reana_lite.storage.local import tree_key
@@ -145,7 +145,7 @@ class S3Storage:
         return stream  # type: ignore[return-value]
 
     def fetch(self, key: str, attempt: int, destination: Path) -> None:
-        """Bring a whole place to a folder; files of the same names are replaced. A damaged one raises Unavailable."""
+        """Bring a whole place to a folder; files of the same names are replaced. Raises Damaged."""
         manifest = self._complete(key, attempt)
         with told(f"write to {destination}"):
             destination.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ class S3Storage:
             raise
 
     def _read_into(self, key: str, attempt: int, artifact: Artifact, stream: BinaryIO) -> None:
-        """Download one file; raises Unavailable if it is gone or its bytes are not those that were kept."""
+        """Download one file; raises Damaged if it is gone or its bytes are not those that were kept."""
         name = self._file(key, attempt, artifact.path)
 
         try:
@@ -184,7 +184,7 @@ class S3Storage:
         except Absent:
             digest = ""
         if digest != artifact.digest:
-            raise Unavailable(f"{artifact.path!r} of {key}/{attempt} is damaged in storage; it must be computed again")
+            raise Damaged.at(key, attempt, artifact.path)
 
     def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
         """What the step has printed from byte `offset` on (a negative one counts from the end); b"" if nothing."""
@@ -204,7 +204,7 @@ class S3Storage:
             try:
                 self.bucket.copy(self._file(key, attempt, artifact.path), self._file(to, 1, artifact.path))
             except Absent as error:
-                raise Unavailable(f"{artifact.path!r} of {key}/{attempt} is damaged in storage") from error
+                raise Damaged.at(key, attempt, artifact.path) from error
 
         for _ in self._threads.map(copy, [a for a in manifest.artifacts if a.kind == "file"]):
             pass

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from reana_lite.artifact import Artifact, Manifest, digest_bytes
 from reana_lite.config import S3Settings
-from reana_lite.errors import InvalidInput, NotFound, Unavailable
+from reana_lite.errors import Damaged, InvalidInput, NotFound, Unavailable
 from reana_lite.storage import local as local_module
 from reana_lite.storage.base import Storage
 from reana_lite.storage.local import LocalStorage, tree_key
@@ -367,7 +367,7 @@ def test_damage_is_found_and_not_handed_out(kept: Kept, tree: Path, tmp_path: Pa
     kept.break_file(KEY, 1, "zero", b"!")
     kept.break_file(KEY, 1, "extra", b"!")
     assert kept.storage.damage(KEY, 1) == ["extra", "zero"]
-    with pytest.raises(Unavailable, match="zero"):
+    with pytest.raises(Damaged, match="zero"):
         kept.storage.fetch(KEY, 1, tmp_path / "back")
     assert not (tmp_path / "back" / "zero").exists()
 
