@@ -89,15 +89,15 @@ class Launch:
         except InvalidInput as error:
             return Report(one.key, one.attempt, failed(Cause.IMAGE, error.message, reason="not-allowed"))
         bound = bind(task)
+        volume = self.storage
+        if isinstance(volume, Volume):
+            owner = {"uid": wants.uid, "gid": self.options.gid}
+            self.patiently(lambda: volume.begin(one.key, one.attempt, **owner, view=bound.uses_view))
         valid_s = round(self.options.links_valid_s + (wants.timeout_s or 0))
         try:
             ticket = self.patiently(lambda: self._ticket(one, bound, wants.timeout_s, valid_s))
         except Unavailable as error:
             return Report(one.key, one.attempt, failed(Cause.LOST, error.message, reason="input-gone"))
-        volume = self.storage
-        if isinstance(volume, Volume):
-            owner = {"uid": wants.uid, "gid": self.options.gid}
-            self.patiently(lambda: volume.begin(one.key, one.attempt, **owner, view=bound.uses_view))
         if not self._rate.take(self._ended):
             raise Closed
         if one.intent == "stopped":

@@ -32,19 +32,13 @@ class Volume:
         return self.storage.root
 
     def begin(self, key: str, attempt: int, *, uid: int, gid: int, view: bool) -> None:
-        """Make the folders of an attempt, writable for that user and group; those that are there are left."""
+        """Make the folders of an attempt, writable for that user and group; what is in them is left."""
         place = self.storage.place(key, attempt)
         with told(f"make the folders of {key}/{attempt}"):
             for folder in (place, place / "files", *([place / "view"] if view else [])):
-                with suppress(FileExistsError):
-                    folder.mkdir(parents=True)
-                    if os.geteuid() == 0:
-                        os.chown(folder, uid, gid)
-                    else:
-                        with suppress(
-                            PermissionError
-                        ):  # of another group than ours: then it must be that of the folder
-                            os.chown(folder, -1, gid)
+                folder.mkdir(parents=True, exist_ok=True)
+                with suppress(PermissionError):  # of another group than ours: then it must be that of the folder above
+                    os.chown(folder, uid if os.geteuid() == 0 else -1, gid)
                     folder.chmod(0o2775)
 
     def manifest(self, key: str, attempt: int) -> Manifest | None:

@@ -101,8 +101,10 @@ def test_folders_of_an_attempt_belong_to_its_group_and_those_there_are_left(volu
     assert sorted(path.name for path in place.iterdir()) == ["files", "view"]
     assert (place / "files").stat().st_mode & 0o7777 == 0o2775
     (place / "files" / "kept").touch()
+    place.chmod(0o700)
     volume.begin("k", 1, uid=os.getuid(), gid=os.getgid(), view=False)
     assert (place / "files" / "kept").exists()
+    assert place.stat().st_mode & 0o7777 == 0o2775
 
 
 def test_a_volume_that_cannot_be_written_is_told(tmp_path: Path) -> None:
