@@ -109,11 +109,14 @@ def standings(database: Database, ids: Collection[str]) -> dict[str, RunRecord]:
 
 
 def stirring(database: Database, since: float, *, limit: int = 2000) -> list[RunRecord]:
-    """Runs that are running, or were created or over since a moment (UTC seconds)."""
-    lately = or_(_runs.c.state == "running", _runs.c.created_at >= since, _runs.c.ended_at >= since)
-    statement = select(*_RUN).where(lately).order_by(_runs.c.created_at.desc()).limit(limit)
+    """Runs that are running, or were created or over since a moment (UTC seconds); at most `limit` of each."""
+    found: dict[str, RunRecord] = {}
     with database._reading() as connection:
-        return [run_of(row) for row in connection.execute(statement)]
+        for lately in (_runs.c.state == "running", _runs.c.created_at >= since, _runs.c.ended_at >= since):
+            # one after the other, in no order: so that each finds its index
+            rows = connection.execute(select(*_RUN).where(lately).limit(limit))
+            found.update((row.id, run_of(row)) for row in rows)
+    return sorted(found.values(), key=lambda run: run.created_at, reverse=True)
 
 
 def workers(database: Database) -> list[dict[str, Any]]:

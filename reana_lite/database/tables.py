@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0005"
+VERSION = "0006"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -92,6 +92,9 @@ runs = Table(
     Index(None, "state", "owner", "priority", "queued_at"),
     Index(None, "created_at", "id"),
     Index(None, "owner", "created_at", "id"),
+    Index(None, "owner", "state", "created_at", "id"),
+    # what has just ended, for those who follow
+    Index(None, "ended_at"),
     Index(None, "campaign"),
 )
 
@@ -211,6 +214,7 @@ points = Table(
     _text("error"),
     UniqueConstraint("campaign", "target", "key"),
     Index(None, "campaign", "run"),
+    Index(None, "run", "campaign"),
 )
 
 # uploaded workspaces: trees of paths, each upload, move or removal a new revision; shared by a run and its restarts
@@ -356,6 +360,7 @@ idempotency = Table(
     _count("status"),
     _text("body"),
     _time("created_at"),
+    Index(None, "created_at"),
 )
 
 # failed logins in a row, by name and by address
