@@ -8,8 +8,9 @@ input (at most one copy per run and input, sharing blocks where the file system 
 Hardly any step does that, so copies are made only for steps that are not known yet: the first time that a step of a
 template (its texts without virtual paths and numbers) has ended well and left its inputs alone, the template is noted in
 the database, and from then on its jobs read shared places directly, under watch (a backend does not watch inputs with
-thousands of entries: nothing is learned of them). The worker calls this; no job is started here. Where a backend stages
-its own copies of inputs, nothing is ever found to be changed.
+thousands of entries: nothing is learned of them). The worker calls this; no job is started here. Where steps get
+copies of their own from a bucket, nothing has to be copied aside: what a step has changed is kept as a place of the run
+(JobOutcome.details `kept_inputs`: {"KEY/ATTEMPT": [key, attempt, digest]}).
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from collections.abc import Iterable
 
 from reana_lite.database import Database, Transaction
 from reana_lite.drive import Drive
-from reana_lite.errors import NotFound
+from reana_lite.errors import NotFound, Unavailable
 from reana_lite.event import SubmitJob
 from reana_lite.job import Cause, Input, JobOutcome, JobSpec, JobState
 from reana_lite.storage.base import Storage
+from reana_lite.storage.local import LocalStorage
 
 _VIRTUAL = re.compile(r"/reana-lite/(?:run|init)[^\s'\";|&<>()]*")
 _NUMBER = re.compile(r"[0-9]+")
@@ -57,6 +59,7 @@ class Inputs:
 
     def __init__(self, database: Database, storage: Storage) -> None:
         self.storage = storage
+        self._in_place = isinstance(storage, LocalStorage)
         self._harmless = database.harmless_templates()
         self._noted: list[str] = []
 
@@ -64,13 +67,18 @@ class Inputs:
         self, transaction: Transaction, begun: Iterable[tuple[Drive, SubmitJob, int]]
     ) -> list[tuple[Drive, Input]]:
         """The inputs of jobs about to begin (with the number of their attempt) that are to be copied aside first."""
+        if not self._in_place:
+            return []
         wanted: dict[str, tuple[Drive, dict[tuple[str, int], Input]]] = {}
         for drive, submit, attempt in begun:
             if not submit.inputs or template(submit.job, writable=drive.writable_inputs) in self._harmless:
                 continue
             for tree in bound(drive, submit):
                 if attempt > 1 and not owner_of(tree.key):
-                    self._look_again(drive, tree)  # an attempt that was lost may have changed it
+                    try:
+                        self._look_again(drive, tree)  # an attempt that was lost may have changed it
+                    except Unavailable as error:
+                        drive.trouble = error
                 if not owner_of(tree.key):
                     wanted.setdefault(drive.run, (drive, {}))[1][tree.key, tree.attempt] = tree
         found = []
@@ -107,9 +115,14 @@ class Inputs:
         if untold and name in self._harmless:
             return []
         self._harmless.discard(name)
+        kept = outcome.details.get("kept_inputs", {})
         spoiled = []
         for tree in bound(drive, submit):
-            if (tree.folder in told or untold) and tree.attempt and self._look_again(drive, tree):
+            if place := kept.get(f"{tree.key}/{tree.attempt}"):
+                drive.rebind(tree, Input(tree.folder, *place))
+            elif not self._in_place:
+                continue
+            elif (tree.folder in told or untold) and tree.attempt and self._look_again(drive, tree):
                 spoiled.append((tree.key, tree.attempt))
         return [place for place in spoiled if not owner_of(place[0])]
 

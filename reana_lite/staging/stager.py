@@ -90,6 +90,7 @@ class Stager:
         try:
             self.stage_out(record)
         except (Refused, OSError) as error:
+            record.pop("kept_inputs", None)
             record.update(state="failed", cause="lost", error=f"outputs could not be kept: {_told(error)}")
         return record
 
@@ -160,7 +161,7 @@ class Stager:
         in_parallel(transfers)
         for target, full in links:  # last, so that nothing is written through one
             os.symlink(target, full)  # noqa: PTH211
-        for _, real, _ in self.ticket["watch"]:
+        for _, real, *_ in self.ticket["watch"]:
             self.fingerprints[real] = places.fingerprint(real, 1 << 40)
         for source, target in self.ticket["fill"]:
             fill.lay(source, target)
@@ -317,7 +318,7 @@ class Stager:
         storage cannot be written into."""
         changed, kept = [], {}
         copies = bool(self.ticket.get("copies"))
-        for number, (virtual, real, digest) in enumerate(self.ticket["watch"], 1):
+        for number, (virtual, real, digest, place) in enumerate(self.ticket["watch"], 1):
             if places.fingerprint(real, 1 << 40) == self.fingerprints.get(real):
                 continue
             found = places.Scan()
@@ -331,7 +332,7 @@ class Stager:
                 text, now = places.manifest_text(found.artifacts)
                 sends += self._store.sends(real, found.artifacts, number)
                 sends.append(self._telling(text, number))
-                kept[real] = [number, now]
+                kept[place] = [self.ticket["copies"]["key"], number, now]
         if changed:
             record["changed_inputs"] = changed
         if kept:

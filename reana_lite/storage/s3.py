@@ -28,7 +28,7 @@ from reana_lite.errors import Damaged, InvalidInput, NotFound, Unavailable
 from reana_lite.job import Input
 from reana_lite.storage.bucket import SMALL_BYTES, Absent, Bucket, Permit
 from reana_lite.storage.local import tree_key
-from reana_lite.storage.names import file_name, place_name
+from reana_lite.storage.names import check_key, file_name, place_name
 from reana_lite.storage.scan import scan, scan_file, told
 
 STORE_ROOT = "/reana-lite/store"
@@ -313,6 +313,10 @@ class S3Storage:
         """
         prefix = f"{self.prefix}{place_name(key, attempt)}"
         return self.bucket.permit(prefix, valid_s=valid_s, max_bytes=max_bytes)
+
+    def permit_copies(self, key: str, *, valid_s: float, max_bytes: int) -> Permit:
+        """As `permit`, for whole places: below `fields["key"]` a number, the attempt of that key, then the names as there."""
+        return self.bucket.permit(f"{self.prefix}jobs/{check_key(key)}/", valid_s=valid_s, max_bytes=max_bytes)
 
     def put_ticket(self, name: str, data: bytes, *, valid_s: float) -> str:
         """Keep a small object for a pod; the URL by which it is read until `valid_s` from now."""

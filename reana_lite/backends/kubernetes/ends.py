@@ -82,7 +82,8 @@ def outcome_of(evidence: Evidence) -> JobOutcome:
     )
     for name, value in (
         ("reason", reason), ("phases", times), ("node", pod.node), ("image_digest", digest_in(pod.step.image_id)),
-        ("changed_inputs", staged.get("changed_inputs")), ("copied_links", staged.get("copied_links")),
+        ("changed_inputs", staged.get("changed_inputs")), ("kept_inputs", staged.get("kept_inputs")),
+        ("copied_links", staged.get("copied_links")),
     ):  # fmt: skip
         if value:
             details[name] = value

@@ -69,6 +69,10 @@ class ObjectStorage(Documents, Protocol):
         """Leave to write below one place."""
         ...
 
+    def permit_copies(self, key: str, *, valid_s: int, max_bytes: int) -> Granted:
+        """Leave to write whole places of one key: <attempt>/ below what is given."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -121,9 +125,12 @@ def ticket_of(
         "version": 1, "key": task.key, "attempt": task.attempt, "own": f"{place}/files", "view": f"{place}/view",
         "inputs": [], "texts": bound.texts, "fill": bound.folders.fill,
         "links": {f"{place}/view/{path}": real for path, real in bound.links.items()},
-        "watch": [list(row) for row in bound.folders.inputs] if task.writable_inputs else [],
+        "watch": [],
         "timeout_s": timeout_s, "most_files": most_files, "most_bytes": most_bytes,
     }  # fmt: skip
+    if task.writable_inputs:
+        rows = zip(bound.folders.inputs, task.inputs, strict=True)
+        ticket["watch"] = [[*row, f"{tree.key}/{tree.attempt}"] for row, tree in rows]
     for key, attempt in dict.fromkeys((tree.key, tree.attempt) for tree in task.inputs):
         found = manifest(key, attempt)
         if found is None:
@@ -137,6 +144,16 @@ def ticket_of(
     if isinstance(storage, ObjectStorage):
         permit = storage.permit(task.key, task.attempt, valid_s=valid_s, max_bytes=most_bytes)
         ticket["permit"] = {"url": permit.url, "fields": dict(permit.fields)}
+        if ticket["watch"]:
+            key = copies_of(task)
+            permit = storage.permit_copies(key, valid_s=valid_s, max_bytes=most_bytes)
+            ticket["copies"] = {"key": key, "url": permit.url, "fields": dict(permit.fields)}
     else:
         ticket["place"] = place  # on a volume, where everything lies already
     return ticket
+
+
+def copies_of(task: Task) -> str:
+    """The key of the places for inputs that a task has changed (attempt 1, 2, ... by the input): they are the run's own."""
+    run = task.label.partition("/")[0]
+    return f"{run if run.isalnum() and run.isascii() else 'none'}-{task.key}-{task.attempt}"

@@ -49,6 +49,9 @@ class Storage:
     def permit(self, key: str, attempt: int, *, valid_s: int, max_bytes: int) -> Any:
         return SimpleNamespace(url="http://storage", fields={"key": f"{key}/{attempt}/"})
 
+    def permit_copies(self, key: str, *, valid_s: int, max_bytes: int) -> Any:
+        return SimpleNamespace(url="http://storage", fields={"key": f"{key}/"})
+
     def put_ticket(self, name: str, data: bytes, *, valid_s: int) -> str:
         return f"http://storage/tickets/{name}"
 

@@ -219,16 +219,42 @@ def test_more_than_the_installation_keeps_is_refused(place: Place, shelf: Shelf)
 
 def test_changed_inputs_are_told_where_they_may_be_written(place: Place) -> None:
     place.with_input("input.txt", b"hello")
-    place.ticket["watch"] = [["/reana-lite/run/up", str(place.input), "sha256:none"]]
+    place.ticket["watch"] = [["/reana-lite/run/up", str(place.input), "sha256:none", "up/1"]]
     record, _ = place.run(f"printf changed > {place.input}/input.txt")
     assert record["changed_inputs"] == ["/reana-lite/run/up"]
+    assert "kept_inputs" not in record
+
+
+def test_what_changed_inputs_hold_is_kept_as_a_place_of_its_own(place: Place, shelf: Shelf) -> None:
+    place.with_input("input.txt", b"hello")
+    place.ticket["watch"] = [
+        ["/reana-lite/run/other", str(place.own), "sha256:none", "other/1"],
+        ["/reana-lite/run/up", str(place.input), "sha256:none", "up/3"],
+    ]
+    place.ticket["watch"][0][1] = str(place.step / "untouched")
+    place.ticket["copies"] = {"key": "run-k-1", "url": shelf.url, "fields": {"key": "copies/", "policy": "p"}}
+    record, _ = place.run(f"cd {place.input}; printf changed > input.txt; mkdir d; ln -s ../input.txt d/link; exit 3")
+    assert record["changed_inputs"] == ["/reana-lite/run/up"]
+    manifest = Manifest.from_json(shelf.objects["copies/2/manifest.json"])
+    assert record["kept_inputs"] == {"up/3": ["run-k-1", 2, manifest.digest]}
+    assert [a.path for a in manifest.artifacts] == ["d/link", "input.txt"]
+    assert shelf.objects["copies/2/files/input.txt"] == b"changed"
+    assert "out/manifest.json" in shelf.objects
+
+
+def test_a_copy_that_the_storage_refuses_is_not_told_as_kept(place: Place, shelf: Shelf) -> None:
+    place.with_input("input.txt", b"hello")
+    place.ticket["watch"] = [["/reana-lite/run/up", str(place.input), "sha256:none", "up/3"]]
+    place.ticket["copies"] = {"key": "run-k-1", "url": shelf.url, "fields": {"key": "copies/", "policy": "p"}}
+    shelf.refused.add("copies/1/files/input.txt")
+    record, _ = place.run(f"printf changed > {place.input}/input.txt")
+    assert (record["state"], record["cause"], "kept_inputs" in record) == ("failed", "lost", False)
+    assert "out/manifest.json" not in shelf.objects
 
 
 def test_what_the_pods_status_takes_is_short(tmp_path: Path) -> None:
     path = tmp_path / "termination"
-    report(
-        {"state": "failed", "message": "x" * 9000, "error": "y" * 9000, "changed_inputs": ["z"] * 999}, str(path)
-    )
+    report({"state": "failed", "message": "x" * 9000, "error": "y" * 9000, "changed_inputs": ["z"] * 999}, str(path))
     document = json.loads(path.read_text())
     assert len(path.read_bytes()) < 4096
     assert document["more"] is True
