@@ -51,9 +51,10 @@ class NodeRow:
 @dataclass(slots=True)
 class Drive:
     """See the module. `salt`, `stand_ins`, `strict`, `writable_inputs` are the run's own options (RunStarted.options);
-    with `strict` a step must make the files it publishes. `bound`: where this run has an input by now, if not where the
-    engine thinks. `later`: jobs to be tried again, from when on (the worker's clock). `secret_names` are what its steps may
-    know (None: all of the owner's); their values come from the worker."""
+    with `strict` a step must make the files it publishes. `trouble`: storage did not tell what the run needs to go on: what
+    is decided from then on is not written, and the run is read from its log again later. `bound`: where this run has an
+    input by now, if not where the engine thinks. `later`: jobs to be tried again, from when on (the worker's clock).
+    `secret_names` are what its steps may know (None: all of the owner's); their values come from the worker."""
 
     run: str
     epoch: int
@@ -71,6 +72,7 @@ class Drive:
     nodes: dict[str, NodeRow] = field(default_factory=dict)
     finish: FinishRun | None = None
     broken: bool = False
+    trouble: Unavailable | None = None
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
@@ -88,14 +90,15 @@ class Drive:
     def take(self, *events: Event) -> None:
         """Let the engine handle events, and all that follows from them at once, in order."""
         pending = deque(events)
-        while pending and not self.broken:
+        while pending and not self.broken and self.trouble is None:
             event = pending.popleft()
             try:
                 self._show(event)
                 row = to_row(event)
                 follow_ups = self._obey(self.engine.handle(event))
-            except Unavailable:
-                raise
+            except Unavailable as error:
+                self.trouble = error
+                return
             except Exception as error:  # noqa: BLE001 - whatever it is, the other runs of the worker go on
                 self.broke(error)
                 return
@@ -106,8 +109,17 @@ class Drive:
         """The run cannot go on, by a fault of this program or of its files: it has failed, and nobody waits for its jobs."""
         log.error("%s: it cannot go on", self.run, exc_info=error)
         said = error.message if isinstance(error, ReanaLiteError) else f"{type(error).__name__}: {error}"
+        self._end(RunState.FAILED, f"the run could not be driven any further: {said}")
+
+    def cut_off(self) -> None:
+        """The run is stopped without asking its engine, which lacks what it needs from storage."""
+        self.fresh.clear()
+        self._end(RunState.STOPPED, "")
+
+    def _end(self, state: RunState, error: str) -> None:
         self.broken = True
-        self.finish = FinishRun(RunState.FAILED, f"the run could not be driven any further: {said}")
+        self.trouble = None
+        self.finish = FinishRun(state, error)
         self.released += [*self.waiting, *(submit.node for submit in self.queue)]
         self.queue.clear()
         self.later.clear()
@@ -119,7 +131,11 @@ class Drive:
             self._show(event)
             self.engine.handle(event)
             self.seq = seq + 1
-        follow_ups = self._obey(self.engine.outstanding())
+        try:
+            follow_ups = self._obey(self.engine.outstanding())
+        except Unavailable as error:
+            self.trouble = error
+            return
         self.take(*follow_ups)
 
     @property
@@ -154,8 +170,9 @@ class Drive:
         try:
             self.workspace.place(Input(submit.job.folder, key, attempt, digest))
             answers = self.workspace.answer(submit.questions)
-        except Unavailable:
-            raise
+        except Unavailable as error:
+            self.trouble = error
+            return
         except Exception as error:  # noqa: BLE001 - as in `take`
             self.broke(error)
             return
@@ -180,9 +197,11 @@ class Drive:
         try:
             made.place(Input(submit.job.folder, key, attempt, ""))
             return self._not_made(promised, made)
+        except Unavailable as error:
+            self.trouble = error
         except OSError as error:
             self.broke(error)
-            return []
+        return []
 
     @staticmethod
     def _not_made(promised: Iterable[str], made: Workspace) -> list[str]:

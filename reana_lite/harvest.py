@@ -17,7 +17,7 @@ from typing import Any
 from reana_lite import __version__
 from reana_lite.database import Database, RunRecord
 from reana_lite.drive import Drive, replayed
-from reana_lite.errors import NotFound, ReanaLiteError
+from reana_lite.errors import NotFound, ReanaLiteError, Unavailable
 from reana_lite.job import RUN_ROOT
 from reana_lite.storage.base import Storage
 from reana_lite.storage.local import LocalStorage
@@ -41,6 +41,8 @@ def harvest(drive: Drive, record: RunRecord, database: Database) -> list[str]:
         if entry["kind"] == "result":
             try:
                 document = _result(drive, record, value, database)
+            except Unavailable:  # it is there, and is read when it is asked for (harvest_late)
+                raise
             except ReanaLiteError as error:
                 problems.append(f"declared result {name!r}: {error.message}")
                 continue

@@ -211,6 +211,10 @@ class Transaction:
             )
         return found
 
+    def forget_stop_taken(self, run: str) -> None:
+        """A request to stop this run, if there is one, is given once more."""
+        self.connection.execute(_runs.update().where(_runs.c.id == run, _runs.c.stop_taken).values(stop_taken=False))
+
     def append_events(self, run: str, epoch: int, first_seq: int, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Append (kind, body) to the log of a run, numbered from `first_seq`.
 
@@ -386,6 +390,14 @@ class Transaction:
                 select(_runs.c.id, _runs.c.owner, _runs.c.priority).where(_runs.c.id.in_(some))
             )
             found.update((row.id, (row.owner, row.priority)) for row in rows)
+        return found
+
+    def epochs(self, runs: Sequence[str]) -> dict[str, int]:
+        """The newest epoch of those of these runs that are not over."""
+        found: dict[str, int] = {}
+        for some in _chunks(runs):
+            statement = select(_runs.c.id, _runs.c.epoch).where(_runs.c.id.in_(some), _runs.c.state == "running")
+            found.update((row.id, row.epoch) for row in self.connection.execute(statement))
         return found
 
     def claimable(self, only: Iterable[str] | None, campaign: str = "") -> Any:

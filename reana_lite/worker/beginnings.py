@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from reana_lite.backends.base import Backend
 from reana_lite.database import Transaction
 from reana_lite.drive import Drive, NodeRow
+from reana_lite.errors import Unavailable
 from reana_lite.event import JobFailed, SubmitJob
 from reana_lite.inputs import bound
 from reana_lite.job import Cause, job_key
@@ -68,7 +69,7 @@ class Beginnings:
         for drive in self.hands.drives.values():
             if drive.later:
                 drive.due(now)
-        drives = [drive for drive in self.hands.drives.values() if drive.queue and drive.finish is None]
+        drives = self._eager()
         if not drives:
             return
         room = self._room(transaction, drives)
@@ -83,8 +84,10 @@ class Beginnings:
             tries = transaction.tries([(key, attempt - 1) for key, attempt in anew]) if anew else {}
             for (key, drive, submit), claim in zip(batch, claims, strict=True):
                 turn.changed[drive.run] = drive
-                whole = claim.outcome is not None and self._is_whole(key, claim.attempt, claim.outcome.digest)
+                whole = claim.outcome is not None and self._is_whole(drive, key, claim.attempt, claim.outcome.digest)
                 missing = drive.missing_outputs(submit, key, claim.attempt) if whole else []
+                if drive.trouble is not None and not claim.begun:
+                    continue
                 if claim.outcome is not None and whole and not missing:
                     reused_from = "" if claim.first_run == drive.run else claim.first_run
                     drive.finished_job(submit, key, claim.attempt, digest=claim.outcome.digest, reused_from=reused_from)
@@ -115,6 +118,9 @@ class Beginnings:
         """Why runs that have jobs to begin have not begun them, for at most a hundred of them."""
         room = 0 if self.give_nothing else self.backend.room()
         waiting: dict[str, str] = {}
+        for run, aside in self.hands.aside.items():
+            if len(waiting) < 100 and run not in self.hands.drives and aside.message:
+                waiting[run] = f"it waits and is tried again: {aside.message}"
         for drive in self.hands.drives.values():
             if len(waiting) < 100 and (drive.queue or drive.later):
                 waiting[drive.run] = why_waiting(
@@ -122,6 +128,11 @@ class Beginnings:
                     of_owner=self.under_way.get(drive.owner, 0), limit=self.per_user,
                 )  # fmt: skip
         return waiting
+
+    def _eager(self) -> list[Drive]:
+        """The runs that have jobs to begin."""
+        drives = self.hands.drives.values()
+        return [drive for drive in drives if drive.queue and drive.finish is None and drive.trouble is None]
 
     def _room(self, transaction: Transaction, drives: Sequence[Drive]) -> int:
         """How many jobs may be begun now; and who has how many under way, where that decides who is next."""
@@ -145,8 +156,7 @@ class Beginnings:
         """Up to `room` jobs that nobody here is executing, in the order of the queue; the rest of their nodes just wait."""
         batch: list[tuple[str, Drive, SubmitJob]] = []
         taken: set[str] = set()
-        drives = [drive for drive in self.hands.drives.values() if drive.queue and drive.finish is None]
-        line = Line(drives, self.under_way, limit=self.per_user)
+        line = Line(self._eager(), self.under_way, limit=self.per_user)
         while len(batch) < room and (drive := line.next()) is not None:
             submit = drive.queue.popleft() if drive.queue else None
             if submit is None:
@@ -180,10 +190,13 @@ class Beginnings:
         drive.waiting[submit.node] = submit
         drive.nodes[submit.node] = NodeRow(key, active.attempt, "running" if active.started else "queued")
 
-    def _is_whole(self, key: str, attempt: int, digest: str) -> bool:
+    def _is_whole(self, drive: Drive, key: str, attempt: int, digest: str) -> bool:
         """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""
         try:
             manifest = self.storage.manifest(key, attempt)
+        except Unavailable as error:
+            drive.trouble = error
+            return False
         except (OSError, ValueError):  # what cannot be read is computed again
             return False
         return manifest is not None and manifest.digest == digest

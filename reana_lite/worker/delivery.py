@@ -56,6 +56,16 @@ class Delivery:
             ended.append((report.key, report.attempt, outcome))
         turn.ended += self.deliver_all(transaction, turn, ended)
 
+    def deliver_followed(
+        self, transaction: Transaction, turn: Turn, ended: Sequence[tuple[str, int, JobOutcome]]
+    ) -> None:
+        """Attempts that other workers have begun, or that ended while their runs were aside, have ended so."""
+        judgements = []
+        for key, attempt, outcome in ended:
+            active = self.hands.active.get(key)
+            judgements.append((key, attempt, outcome if active is None else judged(outcome, key, active=active)))
+        self.deliver_all(transaction, turn, judgements)
+
     def deliver_all(
         self, transaction: Transaction, turn: Turn, ended: Sequence[tuple[str, int, JobOutcome]]
     ) -> list[tuple[str, int, JobOutcome]]:

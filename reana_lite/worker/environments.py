@@ -5,6 +5,7 @@ No rule about runs is here; only the loop calls this.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,6 +16,14 @@ from reana_lite.job import Environment, EnvironmentKind
 
 Name = tuple[str, str]
 """Image and lock of its stand-in."""
+
+
+TAG_AGE_S = 300.0
+"""How long the digest behind the tag of an image is taken to be that (seconds): tags are pushed again."""
+
+
+def _is_fixed(name: Name) -> bool:
+    return not name[0] or "@" in name[0] or bool(name[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class Environments:
     def __init__(self, backend: Backend, say: Say) -> None:
         self.backend = backend
         self.say = say
-        self._digests: dict[Name, str] = {}
+        self._digests: dict[Name, tuple[str, float]] = {}
         self._preparing: dict[Name, Future[str]] = {}
         self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
 
@@ -43,13 +52,14 @@ class Environments:
 
     def known(self, drive: Drive, environment: Environment) -> str:
         """The digest of an environment that is ready; "" if none has been asked for."""
-        return self._digests.get(self.name(drive, environment), "")
+        return self._digests.get(self.name(drive, environment), ("", 0.0))[0]
 
     def digest(self, drive: Drive, environment: Environment) -> str | Refused | None:
         """The digest; None while it is being made ready; or why it cannot be had (asked again, it is tried again)."""
         name = self.name(drive, environment)
-        if name in self._digests:
-            return self._digests[name]
+        digest, since = self._digests.get(name, ("", 0.0))
+        if digest and (_is_fixed(name) or time.monotonic() - since < TAG_AGE_S):
+            return digest
         future = self._preparing.get(name)
         if future is None:
             bare = Environment(environment.kind, environment.image)
@@ -63,8 +73,8 @@ class Environments:
         del self._preparing[name]
         error = future.exception()
         if error is None:
-            self._digests[name] = future.result()
-            return self._digests[name]
+            self._digests[name] = future.result(), time.monotonic()
+            return future.result()
         if not isinstance(error, Exception):
             raise error
         message = f"its environment could not be made ready: {str(error) or type(error).__name__}"

@@ -6,6 +6,7 @@ What they do meanwhile is the business of beginnings.py and delivery.py. Only th
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 
 from reana_lite.backends.base import Backend, Say
@@ -18,9 +19,15 @@ from reana_lite.event import RunState
 from reana_lite.job import JobOutcome, JobState
 from reana_lite.storage.base import Storage
 from reana_lite.worker.outbox import Outbox
-from reana_lite.worker.turn import LEASE_S, Active, Hands, Turn
+from reana_lite.worker.turn import LEASE_S, Active, Aside, Hands, Turn
 
 log = logging.getLogger(__name__)
+
+ASIDE_S, LONGEST_ASIDE_S = 1.0, 60.0
+"""How long a run is put aside the first time, and at most (seconds)."""
+
+CHECK_S = 5.0
+"""How long the storage is taken to be well after it has answered (seconds)."""
 
 
 class Holding:
@@ -46,12 +53,13 @@ class Holding:
         self.outbox = outbox
         self.say = say
         self.host = host
+        self._checked_at = -CHECK_S
 
     def adopt(self, wanted: set[str] | None, campaign: str, at_once: int | None) -> None:
         """Take up runs that are queued, or whose worker is gone."""
         if wanted is not None and not (wanted - self.hands.drives.keys()):
             return
-        limit = None if at_once is None else max(0, at_once - len(self.hands.drives))
+        limit = None if at_once is None else max(0, at_once - self.hands.count)
         claimed = []
         if limit != 0 or (wanted is None and not campaign):
             claimed = self.database.claim_runs(
@@ -62,16 +70,26 @@ class Holding:
             self.outbox.recover(stale)
         if claimed:
             self.take_up(claimed)
+        now = time.monotonic()
+        due = [run for run, aside in self.hands.aside.items() if aside.due <= now and run not in self.hands.drives]
+        if due:
+            self._try_again(due)
 
-    def take_up(self, claimed: Sequence[tuple[str, int]]) -> None:
-        """Bring runs to where their logs left them; one that cannot be has failed."""
+    def take_up(self, claimed: Sequence[tuple[str, int]], *, follow: bool = False) -> None:
+        """Bring runs to where their logs left them; one that cannot be has failed, one that storage lacks is put aside.
+
+        What had been begun for them is followed: with `follow` also where no other worker has had the run.
+        """
+        for run, epoch in claimed:  # ours, whatever happens now
+            self.hands.aside.setdefault(run, Aside(epoch, 0.0, 0.0, ""))
         with self.database._peek() as peek:
             standing = peek.standing([run for run, _ in claimed])
         for run, epoch in claimed:
             owner, priority = standing.get(run, ("", 0))
             drive = Drive(run, epoch, self.storage, host=self.host, owner=owner, priority=priority)
             try:
-                drive.replay(self.database.read_events(run))
+                rows = self.database.read_events(run)
+                drive.replay(rows)
                 if drive.secret_names != ():
                     drive.secrets = of_run(self.database, owner, drive.secret_names)
             except Unavailable:
@@ -83,12 +101,40 @@ class Holding:
                 said = error.message if isinstance(error, ReanaLiteError) else f"{type(error).__name__}: {error}"
                 said = said if known else f"the run could not be taken up: {said}"
                 self.database.set_run_state(run, RunState.FAILED, error=said)
+                self.hands.aside.pop(run, None)
                 self.say(f"{run}: {said}")
                 continue
+            if drive.trouble is not None:
+                self._put_aside(drive, drive.trouble)
+                continue
+            if not self.hands.aside[run].message:
+                del self.hands.aside[run]
             self.hands.drives[run] = drive
             self.hands.adopted[run] = drive  # it may be over before anything runs
-            if epoch > 1:
+            if epoch > 1 or follow:
                 self._follow(drive)
+
+    def _try_again(self, runs: Sequence[str]) -> None:
+        """Runs that were put aside go on, unless they are over or another worker's by now."""
+        with self.database._peek() as peek:
+            epochs = peek.epochs(runs)
+        mine = {run: self.hands.aside[run].epoch for run in runs}
+        for run in runs:
+            if epochs.get(run) != mine[run]:
+                del self.hands.aside[run]
+        self.take_up([(run, epoch) for run, epoch in mine.items() if epochs.get(run) == epoch], follow=True)
+
+    def _put_aside(self, drive: Drive, trouble: Unavailable) -> None:
+        """This run waits, the others go on; raises Unavailable if the storage as a whole does not answer."""
+        now = time.monotonic()
+        if now - self._checked_at >= CHECK_S:
+            self.storage.check()
+            self._checked_at = now
+        before = self.hands.aside.get(drive.run)
+        wait_s = min(LONGEST_ASIDE_S, 2 * before.wait_s) if before is not None and before.wait_s else ASIDE_S
+        if before is None or before.message != trouble.message:
+            self.say(f"{drive.run}: it waits and is tried again: {trouble.message}")
+        self.hands.aside[drive.run] = Aside(drive.epoch, now + wait_s, wait_s, trouble.message)
 
     def _follow(self, drive: Drive) -> None:
         """Nodes of a run taken up whose attempts the log names: they are followed, not begun anew."""
@@ -118,10 +164,7 @@ class Holding:
         try:
             with self.database._peek() as peek:
                 over = {run for run, _ in runs if peek._state(run) in TERMINAL_RUN}
-            self.take_up([(run, epoch) for run, epoch in runs if run not in over])
-            for run, epoch in runs:
-                if run in self.hands.drives and epoch == 1:
-                    self._follow(self.hands.drives[run])
+            self.take_up([(run, epoch) for run, epoch in runs if run not in over], follow=True)
             mine = {(job.key, job.attempt) for job in self.database.running_jobs_of(self.worker)}
             ended = {(report.key, report.attempt) for report in self.hands.reports}
             unknown = sorted(mine - self.hands.held - ended)
@@ -151,6 +194,13 @@ class Holding:
 
     def write(self, transaction: Transaction, turn: Turn) -> None:
         """What became of the runs in this turn."""
+        for run, drive in list(self.hands.drives.items()):
+            if drive.trouble is not None:
+                self._put_aside(drive, drive.trouble)
+                turn.changed.pop(run, None)
+                del self.hands.drives[run]
+                transaction.forget_stop_taken(run)  # if it was taken in this turn, it has not come to anything
+                self._give_up(transaction, turn, drive)
         for run, drive in list(turn.changed.items()):
             try:
                 transaction.append_events(run, drive.epoch, drive.seq, drive.fresh)
@@ -158,8 +208,11 @@ class Holding:
                 self.say(f"{run}: another worker has taken this run over, or stopped it")
                 del turn.changed[run]
                 self.hands.drives.pop(run, None)
+                self.hands.aside.pop(run, None)
                 self._give_up(transaction, turn, drive)
                 continue
+            if drive.fresh and self.hands.aside.pop(run, None) is not None:
+                turn.said.append(f"{run}: it goes on")
             transaction.set_nodes(run, drive.nodes)
             transaction.set_progress(run, drive.engine.progress())
             if drive.finish is not None:
@@ -171,7 +224,7 @@ class Holding:
         taken_back = {key: attempt for key, attempt, drive, _ in turn.begun if drive is lost}
         turn.begun = [begun for begun in turn.begun if begun[2] is not lost]
         turn.copies = [copy for copy in turn.copies if copy[0] is not lost]
-        outcome = JobOutcome(JobState.STOPPED, message="its run was taken over before it began")
+        outcome = JobOutcome(JobState.STOPPED, message="its run was given up before it began")
         transaction.finish_jobs([(key, attempt, outcome) for key, attempt in taken_back.items()])
         over = self._is_over(lost.run)
         for key, active in list(self.hands.active.items()):

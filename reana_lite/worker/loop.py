@@ -22,6 +22,7 @@ from reana_lite.backends.base import Backend, Report, Say
 from reana_lite.database import Database, Transaction
 from reana_lite.database.bell import Listener
 from reana_lite.drive import Drive
+from reana_lite.errors import Unavailable
 from reana_lite.event import RunState, StopRequested
 from reana_lite.harvest import harvest
 from reana_lite.inputs import Inputs
@@ -110,7 +111,13 @@ class Worker:
         that memory stays bounded; another is taken up as soon as one is over. Raises Unavailable if database, storage or
         backend do not answer; nothing is lost by that, and it may be called again.
         """
-        wanted = set(runs) if runs is not None else None
+        try:
+            self._drive(set(runs) if runs is not None else None, campaign, at_once, until)
+        except Unavailable as error:
+            self._tell(error.message)
+            raise
+
+    def _drive(self, wanted: set[str] | None, campaign: str, at_once: int | None, until: Callable[[], bool]) -> None:
         adopted_at = -POLL_S
         held = 0
         if self._listener is None:
@@ -124,15 +131,23 @@ class Worker:
                 self._holding.take_up_again()
                 self._undone = False
             self._outbox.recover()
-            ended = at_once is not None and len(self.drives) < held
+            ended = at_once is not None and self.hands.count < held
             if ended or time.monotonic() - adopted_at >= POLL_S:
                 adopted_at = time.monotonic()
                 self._holding.adopt(wanted, campaign, at_once)
-            held = len(self.drives)
+            held = self.hands.count
             some = wanted is not None or campaign
             if some and not held and not self._has_begun() and not self.database.unfinished(wanted, campaign=campaign):
                 return
             self.turn()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing goes on although there are runs in its hands; "" if something does, or there is nothing to do."""
+        waiting = [aside.message for aside in self.hands.aside.values() if aside.message]
+        if self.drives or not waiting:
+            return ""
+        return f"{len(waiting)} runs wait: {waiting[0]}"
 
     def _hear(self) -> None:
         self._rung = True
@@ -175,6 +190,8 @@ class Worker:
             drive.written()
             if drive.finish is not None:
                 self.drives.pop(drive.run, None)
+        for run in turn.dropped:
+            self.hands.aside.pop(run, None)
         for line in turn.said:
             self.say(line)
         self.counters.ended(turn.ended)
@@ -227,18 +244,25 @@ class Worker:
         """What other processes want or have done: stop requests, ends of jobs followed; and a sign of life of ours."""
         self._polled_at = time.monotonic()
         transaction.renew(self.name, lease_s=LEASE_S)
-        for run, by in transaction.stop_requests(list(self.drives)):
-            drive = self.drives[run]
-            if drive.finish is None:
-                drive.take(StopRequested(by))
+        for run, by in transaction.stop_requests([*self.drives.keys() | self.hands.aside.keys()]):
+            drive = self.drives.get(run)
+            if drive is None:
+                transaction.set_run_state(run, RunState.STOPPED)
+                turn.dropped.append(run)
+            elif drive.finish is None:
+                if run in self.hands.aside:
+                    drive.cut_off()
+                else:
+                    drive.take(StopRequested(by))
                 turn.changed[run] = drive
         followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
-        self._delivery.deliver_all(transaction, turn, transaction.ended(followed))
+        self._delivery.deliver_followed(transaction, turn, transaction.ended(followed))
         stale = transaction.stale(followed)
         if stale:
             self._outbox.recover(stale)
         over = {(key, attempt) for key, attempt, _ in turn.ended}
-        orphans = [place for place in self.hands.held - over if place[0] not in self.hands.active]
+        needed = {key for key, active in self.hands.active.items() if active.nodes}
+        orphans = [place for place in self.hands.held - over if place[0] not in needed]
         if orphans:
             turn.stops += transaction.unwanted(orphans)
         self._say_doing(transaction)
@@ -248,13 +272,28 @@ class Worker:
         waiting = self._beginnings.reasons()
         queued = sum(len(drive.queue) + len(drive.later) for drive in self.drives.values())
         counters = self.counters
-        counters.queued, counters.running, counters.runs = queued, len(self.hands.held), len(self.drives)
-        doing = json.dumps(
-            {"backend": self.backend.name, "runs": len(self.drives), "jobs": len(self.hands.held), "waiting": waiting}
-        )
-        if doing != self._doing:
-            self._doing = doing
-            transaction.note_doing(self.name, doing)
+        counters.queued, counters.running, counters.runs = queued, len(self.hands.held), self.hands.count
+        self._note_doing(transaction, waiting, trouble=self.trouble)
+
+    def _tell(self, trouble: str) -> None:
+        """Let others know what keeps this worker from doing anything, if the database can be told."""
+        try:
+            with self.database.transaction() as transaction:
+                self._note_doing(transaction, {}, trouble=trouble)
+        except Unavailable:
+            self._doing = ""
+
+    def _note_doing(self, transaction: Transaction, waiting: dict[str, str], *, trouble: str) -> None:
+        doing = {
+            "backend": self.backend.name,
+            "runs": self.hands.count,
+            "jobs": len(self.hands.held),
+            "waiting": waiting,
+        }
+        text = json.dumps(doing | ({"trouble": trouble} if trouble else {}))
+        if text != self._doing:
+            self._doing = text
+            transaction.note_doing(self.name, text)
 
     def _has_begun(self) -> bool:
         return any(active.begun for active in self.hands.active.values())

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from reana_lite.backends.base import Backend, Report, Task
 from reana_lite.drive import Drive
-from reana_lite.errors import ReanaLiteError
+from reana_lite.errors import ReanaLiteError, Unavailable
 from reana_lite.event import SubmitJob
 from reana_lite.inputs import Inputs, bound
 from reana_lite.job import Cause, Input, JobOutcome, JobState
+from reana_lite.retry import INPUTS_AWAY
 from reana_lite.worker.environments import Environments
 from reana_lite.worker.turn import Hands, Place, Turn
 
@@ -134,6 +135,7 @@ def _not_copied(error: BaseException) -> JobOutcome:
     """How a job ends whose inputs could not be copied: its own fault it is not, but a full disk is not tried again."""
     full = isinstance(error, OSError) and error.errno == 28
     said = error.message if isinstance(error, ReanaLiteError) else getattr(error, "strerror", "") or str(error)
-    return JobOutcome(
-        JobState.FAILED, Cause.DISK if full else Cause.LOST, message=f"its inputs could not be copied: {said}"
-    )
+    cause, details = (Cause.DISK, {}) if full else (Cause.LOST, {})
+    if isinstance(error, Unavailable):
+        details = {"reason": INPUTS_AWAY}
+    return JobOutcome(JobState.FAILED, cause, message=f"its inputs could not be copied: {said}", details=details)

@@ -24,17 +24,48 @@ LONGEST_WAIT_S = 15.0
 """The longest pause between two tries to reach what does not answer (seconds): below the lease of the worker."""
 
 
+class Waits:
+    """Waiting for what does not answer, longer and longer; the log and /readyz say why, the log once for each reason."""
+
+    def __init__(self, asked_to_end: threading.Event, health: Health | None) -> None:
+        self.asked_to_end = asked_to_end
+        self.health = health
+        self._wait_s = 0.5
+        self._told = ""
+
+    def wait(self, reason: str) -> bool:
+        """Wait; True if asked to end meanwhile."""
+        if reason != self._told:
+            log.warning("%s; it is tried again until it goes on", reason)
+            self._told = reason
+        if self.health is not None:
+            self.health.turned(reason)
+        ends = self.asked_to_end.wait(self._wait_s)
+        self._wait_s = min(LONGEST_WAIT_S, 2 * self._wait_s)
+        return ends
+
+    def over(self, trouble: str = "") -> None:
+        """It goes on, but for what else is in the way."""
+        if self._told:
+            log.info("it goes on: %s", self._told)
+        self._wait_s, self._told = 0.5, ""
+        if self.health is not None:
+            self.health.turned(trouble)
+
+
 def keep_driving(
     worker: Worker, *, at_once: int, asked_to_end: threading.Event, drain: bool = False, health: Health | None = None
 ) -> None:
     """Drive all queued and abandoned runs until asked to end, or, with `drain`, until there are none."""
-    wait_s = 0.5
+    waits = Waits(asked_to_end, health)
+
+    turns = 0
 
     def until() -> bool:
-        nonlocal wait_s
-        wait_s = 0.5
-        if health is not None:
-            health.turned()
+        nonlocal turns
+        if worker.counters.turns > turns:  # and not only tried
+            turns = worker.counters.turns
+            waits.over(worker.trouble)
         over = drain and not worker.drives and not worker.database.unfinished(None)
         return asked_to_end.is_set() or over
 
@@ -43,12 +74,8 @@ def keep_driving(
             worker.drive(at_once=at_once, until=until)
             break
         except Unavailable as error:
-            log.warning("%s; trying again in %.1f s", error.message, wait_s)
-            if health is not None:
-                health.turned(error.message)
-            if asked_to_end.wait(wait_s):
+            if waits.wait(error.message):
                 break
-            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
     log.info("ending: its runs are given up for other workers")
     _try(lambda: worker.turn(begin=False))
     _try(worker.close)
@@ -56,16 +83,15 @@ def keep_driving(
 
 def patiently(begin: Callable[[], T], *, asked_to_end: threading.Event, health: Health | None = None) -> T | None:
     """What `begin` makes, tried until what it needs answers; None if asked to end before."""
-    wait_s = 0.5
+    waits = Waits(asked_to_end, health)
     while not asked_to_end.is_set():
         try:
-            return begin()
+            made = begin()
         except Unavailable as error:
-            log.warning("%s; trying again in %.1f s", error.message, wait_s)
-            if health is not None:
-                health.turned(error.message)
-            asked_to_end.wait(wait_s)
-            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+            waits.wait(error.message)
+        else:
+            waits.over()
+            return made
     return None
 
 

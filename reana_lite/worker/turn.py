@@ -45,7 +45,10 @@ class Active:
 
 @dataclass(slots=True)
 class Turn:
-    """What one turn has to write and then to tell the backend. `reports` are what it takes, kept should it fail."""
+    """What one turn has to write and then to tell the backend. `reports` are what it takes, kept should it fail.
+
+    `dropped`: runs that were aside and are over.
+    """
 
     reports: list[Report] = field(default_factory=list)
     started: list[Place] = field(default_factory=list)
@@ -56,6 +59,17 @@ class Turn:
     copies: list[tuple[Drive, Input]] = field(default_factory=list)
     changed: dict[str, Drive] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Aside:
+    """A run that storage keeps from going on: of which epoch it is ours, and when it is tried again (the worker's clock)."""
+
+    epoch: int
+    due: float
+    wait_s: float
+    message: str
 
 
 @dataclass(slots=True)
@@ -63,7 +77,9 @@ class Hands:
     """What a worker has in its hands between turns.
 
     `drives`: its runs; `adopted`: those taken up since the last turn. `active`: by key, the attempts that nodes of its runs
-    wait for; `held`: the attempts that its backend has. `reports`: what became of attempts, for the next turn.
+    wait for; `held`: the attempts that its backend has. `reports`: what became of attempts, for the next turn. `aside`: its
+    runs that cannot go on for now, until they have; those tried again just now are among `drives` as well. Every run that is
+    this worker's, as the database says, is in one of the two.
     """
 
     drives: dict[str, Drive] = field(default_factory=dict)
@@ -71,3 +87,9 @@ class Hands:
     active: dict[str, Active] = field(default_factory=dict)
     held: set[Place] = field(default_factory=set)
     reports: list[Report] = field(default_factory=list)
+    aside: dict[str, Aside] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many runs these are."""
+        return len(self.drives.keys() | self.aside.keys())
