@@ -19,6 +19,7 @@ from typing import Any
 
 from reana_lite.analysis import Analysis, Example, Test
 from reana_lite.analysis.parameter import Parameter
+from reana_lite.backends.choice import refused_images
 from reana_lite.campaign import Request
 from reana_lite.catalogue import Catalogue, EntryKind, Sources, load_analysis
 from reana_lite.config import Settings
@@ -248,6 +249,7 @@ def submit_run(
     with prepared(asked, settings, guest=guest) as found:
         for warning in found.warnings:
             say(warning)
+        check_images(settings, found.workflow)
         return submit(
             found,
             database=database,
@@ -282,6 +284,13 @@ def refuse_uploads(settings: Settings) -> None:
             "this server runs steps as plain processes, so it takes only analyses of its catalogue; uploaded workflows need "
             "containers or a cluster (its operator may allow them by RECAST_ALLOW_UPLOADED_PROCESSES=1)"
         )
+
+
+def check_images(settings: Settings, workflow: Any) -> None:
+    """Raises NotAllowed that names every image of a workflow which this installation does not let its cluster run."""
+    faults = refused_images(settings, workflow)
+    if faults:
+        raise NotAllowed("; ".join(faults))
 
 
 def check_texts(analysis: Analysis, values: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from reana_lite.backends.base import Backend, Say
 from reana_lite.backends.site import Site
 from reana_lite.config import Settings
-from reana_lite.errors import Unavailable
+from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.storage import open_storage
 from reana_lite.storage.base import Storage
 from reana_lite.storage.local import LocalStorage
@@ -54,7 +54,7 @@ def choose(
         name = "kubernetes"  # a bucket is of no use to processes and containers of this machine
     if name == "auto":
         stand_ins: Collection[str] = started.get("options", {}).get("stand_ins", {})
-        lacking = sorted(set(_images(started["workflow"])) - set(stand_ins))
+        lacking = sorted(set(images_of(started["workflow"])) - set(stand_ins))
         name = "container" if lacking else "local"
         if lacking:
             backend = _make(name, settings=settings, storage=storage, cores=cores)
@@ -132,13 +132,30 @@ def _on_cluster(settings: Settings, storage: Storage, say: Say | None) -> Backen
     return KubernetesBackend(kept, options=chosen, say=say or logging.getLogger(__name__).info)
 
 
-def _images(document: Any) -> Iterator[str]:
+def refused_images(settings: Settings, workflow: Any) -> list[str]:
+    """A sentence for each image of a workflow that the cluster's options do not allow; [] where jobs run elsewhere."""
+    if settings.backend != "kubernetes" and not (settings.backend == "auto" and settings.s3):
+        return []
+    from reana_lite.backends.kubernetes import options
+    from reana_lite.backends.kubernetes.images import check_allowed
+
+    chosen = options.read(settings.kubernetes_options)
+    faults = []
+    for image in dict.fromkeys(images_of(workflow)):
+        try:
+            check_allowed(image, chosen.images, by_digest=chosen.images_by_digest)
+        except InvalidInput as error:
+            faults.append(error.message)
+    return faults
+
+
+def images_of(document: Any) -> Iterator[str]:
     """Every image named anywhere in a workflow, "name:tag"."""
     if isinstance(document, dict):
         if document.get("environment_type") == "docker-encapsulated":
             yield f"{document.get('image', '')}:{document.get('imagetag', 'latest')}"
         for value in document.values():
-            yield from _images(value)
+            yield from images_of(value)
     elif isinstance(document, list):
         for value in document:
-            yield from _images(value)
+            yield from images_of(value)

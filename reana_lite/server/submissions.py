@@ -104,6 +104,7 @@ def submit_prepared(
     """Queue a run of an uploaded workflow; its jobs are nobody else's. Raises NotAllowed where that is not offered."""
     who, installation = auth.need(Verb.SUBMIT, who), here()
     intake.refuse_uploads(installation.settings)
+    intake.check_images(installation.settings, prepared.workflow)
     check_quota(installation, who)
     bounds = {"max_nodes": installation.settings.node_limit}
     own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options, **bounds})

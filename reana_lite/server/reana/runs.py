@@ -115,6 +115,7 @@ def start(
     with laid_out(installation.storage, installation.spool, tree) as folder:
         prepared = _prepared(installation, who, wanted, folder, name=record.name)
         check_processes(installation.settings, prepared)
+        intake.check_images(installation.settings, prepared.workflow)
         init = prepared.keep(installation.storage)
     run = new_run_id() if restart else record.id
     started = started_of(prepared, init, salt="" if prepared.reuse else run)
