@@ -15,6 +15,10 @@ SHUT_DOWN = "shut-down"
 """Reason of an attempt that ended because its worker was told to end: nobody's fault, so it is not counted."""
 
 
+INPUTS_AWAY = "inputs-away"
+"""Reason of an attempt whose inputs could not be copied because storage did not answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How often a job is begun again for one reason, and how long to wait before (seconds, doubled each time)."""
@@ -25,12 +29,13 @@ class Rule:
 
 
 LOST = {
-    "": Rule(2, 0.0, "it was lost"),
+    "": Rule(2, 1.0, "it was lost"),
     "node-lost": Rule(4, 2.0, "its node was lost"),
     "evicted": Rule(4, 10.0, "it was evicted from its node"),
     "preempted": Rule(20, 15.0, "it made way for more urgent work"),
     "image-pull": Rule(4, 15.0, "its image could not be pulled"),
     "deleted": Rule(3, 1.0, "somebody deleted it"),
+    INPUTS_AWAY: Rule(8, 5.0, "storage did not answer while its inputs were copied"),
     SHUT_DOWN: Rule(1000, 0.0, "its worker was shut down"),
 }
 """By the platform's reason (JobOutcome.details["reason"]); an unknown reason counts as ""."""

@@ -22,13 +22,12 @@ LONGEST_S = 3600.0
 
 
 class Probe:
-    """See the module; digests are remembered. Called from any thread."""
+    """See the module. Called from any thread, answers one at a time; the worker remembers digests as long as it trusts them."""
 
     def __init__(self, api: Api, options: Options, ended: threading.Event) -> None:
         self.api = api
         self.options = options
         self._ended = ended
-        self._digests: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def digest(self, image: str, say: Say) -> str:
@@ -37,9 +36,7 @@ class Probe:
         if reference.digest:
             return reference.digest
         with self._lock:
-            if image not in self._digests:
-                self._digests[image] = self._ask(image, say)
-            return self._digests[image]
+            return self._ask(image, say)
 
     def _ask(self, image: str, say: Say) -> str:
         name = f"{pod.job_name(self.options.installation, image, 0)[:-2]}-{secrets.token_hex(3)}"
