@@ -112,6 +112,29 @@ def users_add(name: str, role: str, email: str, full_name: str, no_password: boo
     click.echo(f"{user.name} can log in ({user.role})" if password else f"{user.name} is added ({user.role})")
 
 
+@users.command("wait")
+def users_wait() -> None:
+    """End as soon as there is an account: a server that others reach does not begin before.
+
+    \b
+    Example:
+      recast admin users wait && recast serve --host 0.0.0.0
+    """
+    import signal
+    import sys
+    import time
+
+    from reana_lite.database import accounts
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a container's first program ignores it otherwise
+    _, database = _opened()
+    if not accounts.are_there(database):
+        click.echo("no account yet: make the first one by recast admin users add NAME --role admin", err=True)
+    while not accounts.are_there(database):
+        time.sleep(2.0)  # made by another program, which tells nobody
+    click.echo("there is an account", err=True)
+
+
 @users.command("ls")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def users_ls(as_json: bool) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,21 @@ def test_accounts_from_nothing(admin, tmp_path):
         database.close()
     assert [row["name"] for row in admin.document("users", "ls")] == ["alice", "root"]
     assert "alice\tuser" in admin("users", "ls")
+
+
+def test_a_program_can_wait_for_the_first_account(admin, tmp_path):
+    def waiting() -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reana_lite", "admin", "users", "wait"], text=True, stderr=subprocess.PIPE
+        )
+        assert "no account yet" in process.stderr.readline()
+        return process
+
+    with waiting() as told, waiting() as ended:
+        ended.terminate()
+        assert ended.wait(20) == 143
+        admin("users", "add", "root", "--role", "admin", "--no-password")
+        assert (told.wait(20), told.stderr.read().strip()) == (0, "there is an account")
 
 
 def test_an_administrator_stays(admin, world):
