@@ -23,6 +23,7 @@ import on_cluster
 from reana_lite.artifact import Artifact, Manifest, digest_bytes
 from reana_lite.backends.kubernetes import pod
 from reana_lite.backends.kubernetes.api import Gone, RealApi
+from reana_lite.backends.kubernetes.record import seconds
 from reana_lite.catalogue import Sources
 from reana_lite.database import Database
 from reana_lite.errors import Unavailable
@@ -104,10 +105,11 @@ def nodes(count: int) -> Iterator[None]:
 
 @dataclass(slots=True)
 class Seen:
-    """What was seen of one step of a run: its pods; when it was submitted, ran, and ended (seconds since the epoch)."""
+    """What was seen of one step of a run: its pods; when it was submitted, created, ran, ended (s since the epoch)."""
 
     pods: set[str] = field(default_factory=set)
     submitted_at: float = 0.0
+    created_at: float = 0.0
     running_at: float = 0.0
     ended_at: float = 0.0
 
@@ -170,6 +172,7 @@ class Stagers:
         seen = self.steps.setdefault((named[1], int(named[2])), Seen())
         seen.pods.add(metadata["uid"])
         seen.submitted_at, seen.running_at = about["submitted_at"], time.time()
+        seen.created_at = seconds(metadata["creationTimestamp"])
         self._pool.submit(self._end, metadata["name"], about, seen, row["status"]["startTime"])
 
     def _end(self, name: str, about: Mapping[str, Any], seen: Seen, started: str) -> None:
