@@ -1,4 +1,4 @@
-"""Records of accounts: users, tokens, shares, the audit log, throttled logins, repeated requests, uploaded theory files.
+"""Records of accounts: users, tokens, shares, the audit log, repeated requests, uploaded theory files.
 
 Functions of a Database. Secrets never come here: passwords are hashed before (server/passwords.py), tokens are stored and
 found by their SHA-256, which is safe because they are 256 random bits. Who may do what is server/auth.py's.
@@ -358,7 +358,7 @@ def shared_objects(database: Database, kind: str, user: str) -> list[str]:
         return list(connection.execute(statement.order_by(_shares.c.created_at.desc())).scalars())
 
 
-# -- audit, throttle, repeated requests ----------------------------------------------------------------------------------
+# -- audit, repeated requests ----------------------------------------------------------------------------------
 
 
 def note(database: Database, who: str, what: str, object_: str = "", *, address: str = "") -> None:
@@ -378,33 +378,6 @@ def audit_log(database: Database, *, before: int = 0, before_at: float = 0, limi
         statement = statement.where(_audit.c.at < before_at)
     with database._reading() as connection:
         return [dict(row._mapping) for row in connection.execute(statement)]
-
-
-def failures(database: Database, key: str) -> tuple[int, float]:
-    """(failed logins in a row, when the last one was) of a name or an address."""
-    table = tables.throttle
-    with database._reading() as connection:
-        row = connection.execute(select(table.c.failures, table.c.last_at).where(table.c.key == key[:200])).first()
-    return (row.failures, row.last_at) if row is not None else (0, 0.0)
-
-
-def failed_login(database: Database, *keys: str) -> None:
-    """Count a failed login for these names and addresses."""
-    table, now = tables.throttle, database._clock()
-    with database.transaction() as transaction:
-        connection = transaction.connection
-        connection.execute(table.delete().where(table.c.last_at < now - 86400))
-        for key in keys:
-            statement = statements.insert(table, connection.dialect.name).values(key=key[:200], failures=1, last_at=now)
-            more = {"failures": table.c.failures + 1, "last_at": now}
-            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=more))
-
-
-def forget_failures(database: Database, *keys: str) -> None:
-    """Count from the beginning again."""
-    with database.transaction() as transaction:
-        table = tables.throttle
-        transaction.connection.execute(table.delete().where(table.c.key.in_([key[:200] for key in keys])))
 
 
 def begin_request(

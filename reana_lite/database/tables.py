@@ -363,7 +363,7 @@ idempotency = Table(
     Index(None, "created_at"),
 )
 
-# failed logins in a row, by name and by address
+# tries to log in, by name and by address; `last_at` is when all of them are forgotten
 throttle = Table(
     "throttle",
     metadata,

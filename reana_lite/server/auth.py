@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from flask import Request, Response, g, request
 
-from reana_lite.database import RunRecord, accounts, campaigns, listing, workspaces
+from reana_lite.database import RunRecord, accounts, campaigns, listing, throttle, workspaces
 from reana_lite.database.accounts import Role, User
 from reana_lite.database.campaigns import CampaignRecord
-from reana_lite.errors import InvalidInput, NotAllowed, NotFound, Unavailable
+from reana_lite.database.throttle import Limit
+from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 from reana_lite.server.installation import here
 from reana_lite.server.passwords import is_right
 
@@ -30,12 +32,12 @@ LAUNCH_S = 86400.0
 """How long the link of `recast serve` can be used (seconds); it works once."""
 
 TRIES = 5
-"""Failed logins in a row, of a name or (ten times as many) an address, before the next one has to wait."""
+"""Wrong passwords for a name from an address, one after the other, before the next one has to wait."""
 
-WAIT_S = 30.0
-"""The first wait (seconds); it doubles with every further failure, up to WAIT_LIMIT_S."""
+LIMITS = {"name from": Limit(TRIES, 300.0), "from": Limit(10 * TRIES, 30.0), "name": Limit(20 * TRIES, 5.0)}
+"""Wrong tries of a name at an address, of an address (all names), of a name (all addresses). The last one lets somebody who
+guesses from many addresses try 720 times an hour, and its owner in between."""
 
-WAIT_LIMIT_S = 3600.0
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"
 
@@ -197,26 +199,37 @@ def _changeable(who: Caller, verb: Verb, thing: RunRecord | CampaignRecord, what
 
 
 def login(name: str, password: str) -> str:
-    """The secret of a new session; raises NotAllowed (the same for a wrong name and a wrong password), Unavailable."""
+    """The secret of a new session; raises NotAllowed (the same for a wrong name and a wrong password), Unavailable (429).
+
+    A try is counted before the password is looked at, so that many at once are as many tries.
+    """
     database, address = here().database, request.remote_addr or ""
-    keys = (f"name:{name.lower()[:150]}", f"from:{address}")
-    for key, tries in zip(keys, (TRIES, 10 * TRIES), strict=True):
-        count, last_at = accounts.failures(database, key)
-        if count >= tries:
-            wait_s = min(WAIT_S * 2 ** min(count - tries, 20), WAIT_LIMIT_S) - (database._clock() - last_at)
-            if wait_s > 0:
-                raise Unavailable(
-                    "too many failed logins; try again later", retry_after_s=round(wait_s), throttled=True
-                )
-    user = accounts.find_login(database, name)
-    right = is_right(password, user.password if user is not None else "")
+    asked, place = name.lower()[:100], network(address)
+    keys = {"name from": f"{asked}|{place}", "from": place, "name": asked}
+    limits = {f"{kind}:{keys[kind]}": limit for kind, limit in LIMITS.items()}
+    throttle.take(database, limits, "too many failed logins")
+    try:
+        user = accounts.find_login(database, name)
+        right = is_right(password, user.password if user is not None else "")
+    except BaseException:
+        throttle.give_back(database, limits)
+        raise
     if user is None or not right or user.disabled:
-        accounts.failed_login(database, *keys)
         accounts.note(database, name[:100], "failed login", address=address)
         raise NotAllowed("name or password are wrong", login=True)
-    accounts.forget_failures(database, *keys)
+    throttle.give_back(database, limits)
+    throttle.forget(database, [key for key in limits if key.startswith("name from:")])
     accounts.note(database, user.name, "login", address=address)
     return begin_session(user)
+
+
+def network(address: str) -> str:
+    """What one customer of a provider has: an address, of IPv6 its first 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((int(found), 64), strict=False)) if found.version == 6 else address
 
 
 def launch(secret: str) -> str:
