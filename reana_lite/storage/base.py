@@ -50,10 +50,10 @@ class Storage(Protocol):
         """Bring a whole place to a folder (made if missing), x bits, links, empty folders too; raises NotFound, Damaged."""
         ...
 
-    def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
+    def log(self, key: str, attempt: int, offset: int = 0, *, limit: int | None = None) -> bytes:
         """What the step has printed (stdout and stderr together) from byte `offset` on; b"" if nothing.
 
-        A negative offset counts from the end, so that the last lines of a huge log cost little.
+        A negative offset counts from the end, so that the last lines of a huge log cost little. At most `limit` bytes.
         """
         ...
 

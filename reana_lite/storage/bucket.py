@@ -121,8 +121,11 @@ class Bucket:
 
         return self._do("write an artifact", once)
 
-    def get(self, name: str, offset: int = 0) -> bytes:
-        """A small object from byte `offset` on (negative: from the end), b"" beyond it; raises Absent."""
+    def get(self, name: str, offset: int = 0, *, limit: int | None = None) -> bytes:
+        """A small object, or `limit` bytes of one, from byte `offset` on (negative: from the end), b"" beyond it; raises
+        Absent."""
+        if limit == 0:
+            return b""
 
         def once() -> bytes:
             start = offset
@@ -131,7 +134,7 @@ class Bucket:
                 start = max(0, size + offset)
                 if size == 0:
                     return b""
-            response = self.client.get_object(self.name, name, offset=start)
+            response = self.client.get_object(self.name, name, offset=start, length=limit or 0)
             try:
                 return response.read()
             finally:

@@ -208,13 +208,13 @@ class LocalStorage:
         complete(self.place(key, attempt), manifest)
         return manifest.digest
 
-    def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
+    def log(self, key: str, attempt: int, offset: int = 0, *, limit: int | None = None) -> bytes:
         """What the step has printed from byte `offset` on (a negative one counts from the end); b"" if nothing."""
         try:
             with told("read a log"), (self.place(key, attempt) / "log").open("rb") as stream:
                 size = stream.seek(0, os.SEEK_END)
                 stream.seek(max(0, size + offset) if offset < 0 else offset)
-                return stream.read()
+                return stream.read(-1 if limit is None else limit)
         except Unavailable as error:
             if isinstance(error.__cause__, (FileNotFoundError, NotADirectoryError)):
                 return b""

@@ -186,10 +186,10 @@ class S3Storage:
         if digest != artifact.digest:
             raise Damaged.at(key, attempt, artifact.path)
 
-    def log(self, key: str, attempt: int, offset: int = 0) -> bytes:
+    def log(self, key: str, attempt: int, offset: int = 0, *, limit: int | None = None) -> bytes:
         """What the step has printed from byte `offset` on (a negative one counts from the end); b"" if nothing."""
         try:
-            return self.bucket.get(self._name(key, attempt, "log"), offset)
+            return self.bucket.get(self._name(key, attempt, "log"), offset, limit=limit)
         except Absent:
             return b""
 

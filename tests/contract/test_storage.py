@@ -332,6 +332,10 @@ def test_a_log_is_read_while_it_grows(kept: Kept) -> None:
     assert kept.storage.log(KEY, 1, -4) == b"two\n"
     assert kept.storage.log(KEY, 1, 100) == b""
     assert kept.storage.log(KEY, 1, -100) == b"one\ntwo\n"
+    assert [kept.storage.log(KEY, 1, at, limit=3) for at in (0, 2, -3, -100, 7, 8, 100)] == [
+        b"one", b"e\nt", b"wo\n", b"one", b"\n", b"", b"",
+    ]  # fmt: skip
+    assert kept.storage.log(KEY, 1, 1, limit=0) == b""
 
 
 def test_places_sizes_and_removal(kept: Kept, tree: Path) -> None:
