@@ -530,6 +530,12 @@ class Transaction:
             statement = statement.where(_jobs.c.backend == backend)
         return {row[0]: row[1] for row in self.connection.execute(statement)}
 
+    def job_quotas(self) -> dict[str, int]:
+        """How many attempts may be open at once, of owners for whom that is limited."""
+        users = tables.users
+        statement = select(users.c.name, users.c.running_jobs).where(users.c.running_jobs > 0)
+        return {row.name: row.running_jobs for row in self.connection.execute(statement)}
+
     def tries(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], list[Try]]:
         """For each attempt, those at the same job up to it that one run has begun, the oldest first.
 

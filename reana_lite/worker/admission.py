@@ -3,7 +3,8 @@
 The rule. The next job begun is of the owner with the fewest jobs under way (all workers of the database counted); of two
 with as many, the one whose most urgent run has the higher priority, then the one whose run waits longer. Among an owner's
 runs those of the highest priority come first, and runs of one priority take turns. So a priority orders one's own runs and
-breaks ties, but takes nothing from others. An owner at the limit per user waits. Waiting is never failing.
+breaks ties, but takes nothing from others. An owner at their limit (that of the worker per user, or their own quota) waits.
+Waiting is never failing.
 
 Pure; only the loop calls this.
 """
@@ -20,8 +21,8 @@ from reana_lite.drive import Drive
 class Line:
     """The runs that have something to begin. Ask `next`, then say what became of it: `took`, `passed` or `dropped`."""
 
-    def __init__(self, drives: Iterable[Drive], under_way: Mapping[str, int], *, limit: int = 0) -> None:
-        """`under_way`: jobs of each owner; `limit`: how many an owner may have (0: as many as there are)."""
+    def __init__(self, drives: Iterable[Drive], under_way: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        """`under_way`: jobs of each owner; `limits`: how many an owner may have, if that is limited."""
         by_owner: dict[str, dict[int, deque[Drive]]] = {}
         order: dict[str, int] = {}
         for drive in drives:
@@ -29,7 +30,7 @@ class Line:
             levels.setdefault(drive.priority, deque()).append(drive)
             order.setdefault(drive.owner, len(order))
         self._levels = {owner: [levels[p] for p in sorted(levels, reverse=True)] for owner, levels in by_owner.items()}
-        self._limit = limit
+        self._limits = limits
         self._heap: list[tuple[int, int, int, str]] = []
         for owner, levels in by_owner.items():
             self._push(under_way.get(owner, 0), -max(levels), order[owner], owner)
@@ -59,12 +60,16 @@ class Line:
             heapq.heappop(self._heap)
 
     def _push(self, count: int, priority: int, order: int, owner: str) -> None:
-        if not self._limit or count < self._limit:
+        if owner not in self._limits or count < self._limits[owner]:
             heapq.heappush(self._heap, (count, priority, order, owner))
 
 
-def why_waiting(drive: Drive, *, preparing: bool, room: int, of_owner: int, limit: int) -> str:
-    """Why a run that has jobs to begin has not begun them, in a few words; "" if it has none."""
+def why_waiting(drive: Drive, *, preparing: bool, room: int, of_owner: int, limit: int | None, quota: bool) -> str:
+    """Why a run that has jobs to begin has not begun them, in a few words; "" if it has none.
+
+    `room` is what the backend gives; the owner has `of_owner` jobs under way and may have `limit`, by `quota` or because of
+    the worker's limit per user.
+    """
     waiting = len(drive.queue) + len(drive.later)
     if not waiting:
         return ""
@@ -72,8 +77,10 @@ def why_waiting(drive: Drive, *, preparing: bool, room: int, of_owner: int, limi
         return f"{len(drive.later)} to be tried again a little later"
     if preparing:
         return f"{waiting} wait for an environment to be made ready"
-    if limit and of_owner >= limit:
-        return f"{waiting} wait: {drive.owner} has {of_owner} jobs under way and may have {limit}"
+    if limit is not None and of_owner >= limit:
+        if quota:
+            return f"{waiting} wait: the quota of {drive.owner} is {limit} running jobs, and {of_owner} are under way"
+        return f"{waiting} wait: {drive.owner} has {of_owner} jobs under way, and nobody may have more than {limit}"
     if room <= 0:
         return f"{waiting} wait for room"
     return f"{waiting} about to begin"

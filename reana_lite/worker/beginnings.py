@@ -20,7 +20,7 @@ from reana_lite.storage.base import Storage
 from reana_lite.worker.admission import Line, why_waiting
 from reana_lite.worker.environments import Environments, Refused
 from reana_lite.worker.outbox import Outbox
-from reana_lite.worker.turn import Active, Hands, Turn
+from reana_lite.worker.turn import POLL_S, Active, Hands, Turn
 
 
 class Beginnings:
@@ -53,6 +53,8 @@ class Beginnings:
         self.memory_limit_bytes = memory_limit_bytes
         self.under_way: dict[str, int] = {}
         self.give_nothing = False
+        self._quotas: dict[str, int] = {}
+        self._quotas_at = -POLL_S
         self._warned: set[tuple[str, str]] = set()
 
     def can_begin(self) -> bool:
@@ -125,7 +127,8 @@ class Beginnings:
             if len(waiting) < 100 and (drive.queue or drive.later):
                 waiting[drive.run] = why_waiting(
                     drive, preparing=self.environments.busy, room=room,
-                    of_owner=self.under_way.get(drive.owner, 0), limit=self.per_user,
+                    of_owner=self.under_way.get(drive.owner, 0), limit=self._limit(drive.owner),
+                    quota=self._quotas.get(drive.owner, 0) == self._limit(drive.owner),
                 )  # fmt: skip
         return waiting
 
@@ -139,24 +142,39 @@ class Beginnings:
         room = self.backend.room() - self.outbox.waiting
         if room <= 0:
             return 0
-        if self.per_user or self.jobs_at_most:
+        owners = {drive.owner for drive in drives}
+        self._read_quotas(transaction)
+        if self.per_user or self.jobs_at_most or not owners.isdisjoint(self._quotas):
             transaction.alone()
             if self.jobs_at_most:
                 room = min(room, self.jobs_at_most - sum(transaction.open_jobs(self.backend.name).values()))
             self.under_way = transaction.open_jobs()
-        elif len({drive.owner for drive in drives}) > 1:
+        elif len(owners) > 1:
             self.under_way = transaction.open_jobs()
         else:
             self.under_way = {}
-        allowed = not self.per_user or any(self.under_way.get(d.owner, 0) < self.per_user for d in drives)
+        limits = {owner: limit for owner in owners if (limit := self._limit(owner)) is not None}
+        allowed = any(owner not in limits or self.under_way.get(owner, 0) < limits[owner] for owner in owners)
         self.give_nothing = room <= 0 or not allowed
         return 0 if self.give_nothing else room
+
+    def _limit(self, owner: str) -> int | None:
+        """How many jobs an owner may have under way, on all workers; None: as many as there is room for."""
+        limits = [limit for limit in (self.per_user, self._quotas.get(owner, 0)) if limit]
+        return min(limits, default=None)
+
+    def _read_quotas(self, transaction: Transaction) -> None:
+        now = time.monotonic()
+        if now - self._quotas_at >= POLL_S:
+            self._quotas, self._quotas_at = transaction.job_quotas(), now
 
     def _next_jobs(self, room: int, turn: Turn) -> list[tuple[str, Drive, SubmitJob]]:
         """Up to `room` jobs that nobody here is executing, in the order of the queue; the rest of their nodes just wait."""
         batch: list[tuple[str, Drive, SubmitJob]] = []
         taken: set[str] = set()
-        line = Line(self._eager(), self.under_way, limit=self.per_user)
+        drives = self._eager()
+        limits = {drive.owner: limit for drive in drives if (limit := self._limit(drive.owner)) is not None}
+        line = Line(drives, self.under_way, limits)
         while len(batch) < room and (drive := line.next()) is not None:
             submit = drive.queue.popleft() if drive.queue else None
             if submit is None:

@@ -14,6 +14,8 @@ from steps import scatter, step, workflow
 from test_review_worker import House, house, image  # noqa: F401
 
 from reana_lite.backends.memory import FINISHED, MemoryBackend
+from reana_lite.database import accounts, tables
+from reana_lite.database.accounts import Quota, User
 from reana_lite.drive import Drive
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
@@ -39,17 +41,17 @@ def taken(line: Line, count: int) -> list[str]:
 
 def test_owners_share_whatever_the_number_of_their_runs() -> None:
     drives = [*(waiting(f"a{n}", "ann") for n in range(50)), waiting("b", "bob"), waiting("c", "cid")]
-    assert Counter(run[0] for run in taken(Line(drives, {}), 30)) == {"a": 10, "b": 10, "c": 10}
+    assert Counter(run[0] for run in taken(Line(drives, {}, {}), 30)) == {"a": 10, "b": 10, "c": 10}
 
 
 def test_who_has_jobs_under_way_waits_until_others_have_as_many() -> None:
-    line = Line([waiting("a", "ann"), waiting("b", "bob")], {"ann": 5})
+    line = Line([waiting("a", "ann"), waiting("b", "bob")], {"ann": 5}, {})
     assert taken(line, 7) == ["b"] * 5 + ["a", "b"]
 
 
 def test_a_priority_orders_the_runs_of_an_owner_and_takes_nothing_from_others() -> None:
     drives = [waiting("low", "ann"), waiting("high", "ann", 9), waiting("b", "bob")]
-    line = Line(drives, {})
+    line = Line(drives, {}, {})
     assert taken(line, 4) == ["high", "b", "high", "b"]
     while (drive := line.next()) is not None and drive.run != "high":
         line.took()
@@ -58,13 +60,13 @@ def test_a_priority_orders_the_runs_of_an_owner_and_takes_nothing_from_others() 
 
 
 def test_runs_of_one_priority_take_turns() -> None:
-    assert taken(Line([waiting("x", "ann"), waiting("y", "ann")], {}), 4) == ["x", "y", "x", "y"]
+    assert taken(Line([waiting("x", "ann"), waiting("y", "ann")], {}, {}), 4) == ["x", "y", "x", "y"]
 
 
 def test_nobody_is_above_the_limit_per_user() -> None:
-    line = Line([waiting("a", "ann"), waiting("b", "bob")], {"ann": 1}, limit=2)
+    line = Line([waiting("a", "ann"), waiting("b", "bob")], {"ann": 1}, {"ann": 2, "bob": 2})
     assert Counter(taken(line, 10)) == {"a": 1, "b": 2}
-    assert taken(Line([waiting("a", "ann")], {"ann": 2}, limit=2), 1) == []
+    assert taken(Line([waiting("a", "ann")], {"ann": 2}, {"ann": 2}), 1) == []
 
 
 def holding(house: House, backend: MemoryBackend, **limits: Any) -> Worker:
@@ -92,6 +94,28 @@ def test_the_shared_limit_holds_over_two_workers_and_all_is_done_in_the_end(hous
     runs = [many(house, "a", 6), many(house, "b", 6)]
     most = drain(house, workers, backends, runs)
     assert most == 4
+
+
+def test_the_quota_of_an_account_holds_over_two_workers_and_the_owner_sees_why_it_waits(house: House) -> None:
+    accounts.add_user(house.database, User("me", quota=Quota(running_jobs=2)))
+    backends = [MemoryBackend(house.storage, manual=True) for _ in range(2)]
+    workers = [holding(house, backend, per_user=5) for backend in backends]
+    runs = [many(house, "a", 6), many(house, "b", 6)]
+    house.turn(workers[0], until=lambda: len(backends[0].tasks) == 2)
+    house.turn(workers[0], until=lambda: "quota" in workers[0]._doing)
+    reasons = json.loads(workers[0]._doing)["waiting"]
+    assert reasons == dict.fromkeys(runs, "5 wait: the quota of me is 2 running jobs, and 2 are under way")
+    assert drain(house, workers, backends, runs) == 2
+
+
+def test_a_quota_holds_back_nobody_else(house: House) -> None:
+    accounts.add_user(house.database, User("me", quota=Quota(running_jobs=1)))
+    backend = MemoryBackend(house.storage, manual=True)
+    limited, free = many(house, "a", 4), many(house, "b", 4)
+    with house.database.transaction() as transaction:
+        transaction.connection.execute(tables.runs.update().where(tables.runs.c.id == free).values(owner="you"))
+    house.turn(holding(house, backend), until=lambda: len(backend.tasks) == 5)
+    assert Counter(task.label[:8] for task in backend.tasks.values()) == {limited: 1, free: 4}
 
 
 def drain(house: House, workers: list[Worker], backends: list[MemoryBackend], runs: list[str]) -> int:
