@@ -82,17 +82,22 @@ def status(run: str, as_json: bool) -> None:
     Example:
       recast status latest
     """
+    from reana_lite.database.queue import reason
+
     installation = open_installation()
     record = installation.database.get_run(run, owner=installation.settings.user)
     nodes = installation.database.nodes_of(record.id)
+    waits = reason(installation.database, record)
     if as_json:
         details = {job.node: dict(job.details) for job in installation.database.jobs_of(record.id)}
         rows = [{**node.to_dict(), "details": details.get(node.node, {})} for node in nodes]
-        print_json({**record.to_dict(), "nodes": rows})
+        print_json({**record.to_dict(), "waits": waits or None, "nodes": rows})
         return
     click.echo(f"run {record.id} ({plain(record.full_name)}) {record.state}, {duration(record)}")
     if record.error:
         click.echo(plain(record.error))
+    if waits:
+        click.echo(f"waits: {plain(waits)}")
     table = [
         (node.node, node.state, "reused" if node.reused_from else f"attempt {node.attempt}" if node.attempt else "")
         for node in nodes
