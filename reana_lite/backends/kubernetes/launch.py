@@ -10,11 +10,11 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from reana_lite.artifact import Manifest
-from reana_lite.backends.base import Report
+from reana_lite.backends.base import Report, Task
 from reana_lite.backends.kubernetes import pod
 from reana_lite.backends.kubernetes.api import Api, Refused
 from reana_lite.backends.kubernetes.attempt import Attempt, Rate
@@ -89,10 +89,8 @@ class Launch:
         except InvalidInput as error:
             return Report(one.key, one.attempt, failed(Cause.IMAGE, error.message, reason="not-allowed"))
         bound = bind(task)
-        volume = self.storage
-        if isinstance(volume, Volume):
-            owner = {"uid": wants.uid, "gid": self.options.gid}
-            self.patiently(lambda: volume.begin(one.key, one.attempt, **owner, view=bound.uses_view))
+        if isinstance(self.storage, Volume):
+            self._make_folders(self.storage, task, {"uid": wants.uid, "gid": self.options.gid}, view=bound.uses_view)
         valid_s = round(self.options.links_valid_s + (wants.timeout_s or 0))
         try:
             ticket = self.patiently(lambda: self._ticket(one, bound, wants.timeout_s, valid_s))
@@ -115,6 +113,12 @@ class Launch:
             text = f"the cluster does not take this step: {error.message}"
             return Report(one.key, one.attempt, failed(cause, text, reason="refused"))
         return None
+
+    def _make_folders(self, volume: Volume, task: Task, owner: dict[str, int], *, view: bool) -> None:
+        self.patiently(lambda: volume.begin(task.key, task.attempt, **owner, view=view))
+        for tree in task.inputs if task.writable_inputs else ():
+            if tree.attempt:
+                self.patiently(partial(volume.let_write, tree.key, tree.attempt, **owner))
 
     def _ticket(self, one: Attempt, bound: Bound, timeout_s: float | None, valid_s: int) -> str:
         """The ticket itself if it is small, which saves two requests per job; else a link to it."""

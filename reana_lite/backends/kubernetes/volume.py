@@ -8,6 +8,7 @@ belong to whom steps run as. Called by the backend.
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -40,6 +41,19 @@ class Volume:
                 with suppress(PermissionError):  # of another group than ours: then it must be that of the folder above
                     os.chown(folder, uid if os.geteuid() == 0 else -1, gid)
                     folder.chmod(0o2775)
+
+    def let_write(self, key: str, attempt: int, *, uid: int, gid: int) -> None:
+        """Let a step of that user write into a place that is an input of it: copies that this program made belong to it."""
+        folder = self.storage.folder(key, attempt)
+        with told(f"let a step write into {key}/{attempt}"), suppress(FileNotFoundError):
+            found = folder.stat()
+            if found.st_uid == uid or (found.st_gid == gid and found.st_mode & stat.S_IWGRP):
+                return
+            for path, folders, files in os.walk(folder, topdown=False):
+                for inner in (Path(path, name) for name in (*folders, *files)):
+                    if not inner.is_symlink():
+                        _open_to(inner, gid)
+            _open_to(folder, gid)
 
     def manifest(self, key: str, attempt: int) -> Manifest | None:
         """The manifest of a complete place."""
@@ -80,6 +94,12 @@ class Volume:
         """Have the folder listed anew: clients of a network file system remember for a while what was not there."""
         with suppress(OSError), os.scandir(self.storage.place(key, attempt)) as rows:
             next(rows, None)
+
+
+def _open_to(path: Path, gid: int) -> None:
+    with suppress(PermissionError):  # somebody else's: the step finds out
+        os.chown(path, -1, gid)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | (0o070 if path.is_dir() else 0o060))
 
 
 def _of_ticket(name: str) -> tuple[str, int]:

@@ -113,6 +113,20 @@ def test_a_volume_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         Volume(LocalStorage(tmp_path / "volume")).begin("k", 1, uid=1, gid=1, view=False)
 
 
+def test_a_copy_that_this_program_made_is_opened_to_a_step_of_another_user(volume: Volume) -> None:
+    kept = volume.storage.keep_bytes({"d/in.txt": b"x"}, INIT_ROOT)
+    volume.storage.clone(kept.key, 0, "run-copy")
+    files = volume.storage.folder("run-copy", 1)
+    (files / "link").symlink_to("/etc/passwd")
+    for path in (files, files / "d", files / "d" / "in.txt"):
+        path.chmod(path.stat().st_mode & 0o7707)
+    volume.let_write("run-copy", 1, uid=files.stat().st_uid, gid=os.getgid())
+    assert files.stat().st_mode & 0o070 == 0  # its own user's already
+    volume.let_write("run-copy", 1, uid=files.stat().st_uid + 1, gid=os.getgid())
+    assert [(files / name).stat().st_mode & 0o070 for name in (".", "d", "d/in.txt")] == [0o070, 0o070, 0o060]
+    volume.let_write("gone", 1, uid=1, gid=1)
+
+
 def test_the_ticket_names_the_place_and_no_links(volume: Volume) -> None:
     kept = volume.storage.keep_bytes({"in.txt": b"x"}, INIT_ROOT)
     one = task(kept)
