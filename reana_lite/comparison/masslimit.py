@@ -21,6 +21,7 @@ METHOD_PLANE = "log(limit on mu), linear between neighbouring points; not extrap
 METHOD_ROW = "log(limit on mu), linear in mass between neighbouring points; not extrapolated"
 
 _Take = Callable[[Outcome], float | None]
+_Meshes = dict[tuple[tuple[contour.XY, ...], tuple[contour.XY, ...]], contour.Mesh]
 _TINY = 1e-300
 
 ALPHA = 0.05
@@ -263,16 +264,17 @@ def mass_plane(outcomes: Sequence[Outcome], x: str, y: str) -> MassPlane:
             )  # fmt: skip
         picked.append(most_sensitive(same))
     curves, bands = {}, {}
+    meshes: _Meshes = {}
     for name in CURVES:
-        plane, (values,) = _field(picked, x, y, [name])
+        plane, (values,) = _field(picked, x, y, [name], meshes)
         curves[name] = contour.lines(plane, values)
     for name, low, high in (
         ("expected", "expected_minus_1", "expected_plus_1"),
         ("observed_xsec", "observed_xsec_up", "observed_xsec_down"),
     ):
-        plane, (lows, highs) = _field(picked, x, y, [low, high])
+        plane, (lows, highs) = _field(picked, x, y, [low, high], meshes)
         bands[name] = contour.between(plane, lows, highs)
-    plane, (values,) = _field(picked, x, y, ["observed"])
+    plane, (values,) = _field(picked, x, y, ["observed"], meshes)
     area = contour.above(plane, [-v for v in values])
     invalid = _invalid(plane, picked, x, y)
     return MassPlane(x, y, tuple(picked), curves, bands, invalid, area, plane.lattice, bool(plane.triangles))
@@ -282,13 +284,16 @@ def _place(outcome: Outcome, x: str, y: str) -> contour.XY:
     return outcome.number(x) or 0.0, outcome.number(y) or 0.0
 
 
-def _field(outcomes: Sequence[Outcome], x: str, y: str, names: Sequence[str]) -> tuple[contour.Mesh, list[list[float]]]:
-    """A mesh over the points that have all of these limits, and their logarithms."""
+def _field(
+    outcomes: Sequence[Outcome], x: str, y: str, names: Sequence[str], meshes: _Meshes
+) -> tuple[contour.Mesh, list[list[float]]]:
+    """A mesh over the points that have all of these limits, made once for the same points, and their logarithms."""
     rows = [(_place(o, x, y), [_known(o, CURVES[name]) for name in names]) for o in outcomes]
     known = [(place, [v for v in logs if v is not None]) for place, logs in rows if None not in logs]
-    missing = [place for place, logs in rows if None in logs]
-    plane = contour.mesh([place for place, _ in known], missing=missing)
-    return plane, [[logs[i] for _, logs in known] for i in range(len(names))]
+    key = tuple(place for place, _ in known), tuple(place for place, logs in rows if None in logs)
+    if key not in meshes:
+        meshes[key] = contour.mesh(key[0], missing=key[1])
+    return meshes[key], [[logs[i] for _, logs in known] for i in range(len(names))]
 
 
 def _invalid(plane: contour.Mesh, outcomes: Sequence[Outcome], x: str, y: str) -> tuple[tuple[contour.XY, ...], ...]:

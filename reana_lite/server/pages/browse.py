@@ -162,13 +162,13 @@ def _page(
 
 def others(found: Analysis) -> list[Analysis]:
     """Other analyses of the catalogue that the same points, or theory files, can be given to."""
-    axes = {axis.name for scan in found.scans for axis in scan.axes}
+    axes = {frozenset(axis.name for axis in scan.axes) for scan in found.scans}
     formats = set(found.theory.formats) if found.theory is not None else set()
     shared = []
     for entry, one in _readable(here().catalogue())[0]:
         if one is None or entry.name == found.name:
             continue
         own = set(one.theory.formats) if one.theory is not None else set()
-        if formats & own or axes & {axis.name for scan in one.scans for axis in scan.axes}:
+        if formats & own or axes & {frozenset(axis.name for axis in scan.axes) for scan in one.scans}:
             shared.append(one)
     return shared[:OTHERS]

@@ -8,10 +8,10 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from reana_lite.campaign import POINT_STATES
-from reana_lite.comparison import MassLimit, Status, mass_limit, rows_of
+from reana_lite.comparison import Status
 from reana_lite.database import campaigns
 from reana_lite.database.campaigns import CampaignRecord
-from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
+from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.server.pages import gathering, plane, words
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.notice import onward
@@ -91,7 +91,7 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
     mass_plane = gathering.plane_of(outcomes, x, y) if y else None
     placed = gathering.placed_points(rows, x, y) if x else []
     picture = plane.picture(placed, x, y, mass_plane) if y else None
-    known = limits(outcomes, x, y)
+    known = gathering.limits_of(outcomes, x, y)
     line = row_of(placed, x, known[0] if len(known) == 1 else None) if x and not y else None
     state = request.args.get("state", "")
     chosen = [row for row in rows if _is(row, state)] if state else rows
@@ -131,18 +131,3 @@ def bar(counts: Any, total: int) -> list[tuple[str, float, float, int]]:
             parts.append((state, at, width, counts[state]))
             at += width
     return parts
-
-
-def limits(outcomes: Any, x: str, y: str) -> list[MassLimit]:
-    """The mass limit of every row of a scan along `x`, those that can be told."""
-    if not x:
-        return []
-    placed = [o for o in outcomes if o.number(x) is not None and (not y or o.number(y) is not None)]
-    found = []
-    try:
-        for at, row in rows_of(placed, x, [y] if y else []):
-            if len(row) > 1 and any(o.status is Status.OK for o in row):
-                found.append(mass_limit(row, x, at=at))
-    except ReanaLiteError:
-        return []
-    return found

@@ -18,7 +18,7 @@ from reana_lite.comparison import MassLimit, MassPlane, Outcome, Status, Table
 from reana_lite.comparison import tables as written
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
 from reana_lite.server.pages import gathering, headers, plane
-from reana_lite.server.pages.campaigns import LIMITS, limits
+from reana_lite.server.pages.campaigns import LIMITS
 from reana_lite.server.pages.row import row_of
 from reana_lite.server.pages.site import here
 
@@ -89,7 +89,7 @@ def chosen() -> Chosen:
 def tables_of(one: Chosen) -> dict[str, Table]:
     """The tables of a comparison, by the name of their file."""
     made = {"results": comparison.results_table(one.outcomes, axes=list(one.axes))}
-    known = limits(one.outcomes, one.x, one.y)
+    known = gathering.limits_of(one.outcomes, one.x, one.y)
     if known:
         made["mass-limits"] = comparison.mass_limits_table(known)
     if len({o.analysis for o in one.outcomes}) > 1:
@@ -116,7 +116,7 @@ def compare() -> str:
     offered = [one for one, _ in site.campaigns(limit=40)]
     return render_template(
         "compare.html", one=one, tables=made, picture=picture, row=line, runs=runs, campaigns=offered, figures=FIGURES,
-        limits=limits(one.outcomes, one.x, one.y)[:LIMITS], page=page, rows_shown=ROWS,
+        limits=gathering.limits_of(one.outcomes, one.x, one.y)[:LIMITS], page=page, rows_shown=ROWS,
         axis_title=plane.axis_title, compared=sum(o.status is Status.OK for o in one.outcomes),
     )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _placed(outcomes: Sequence[Outcome], axis: str) -> list[plane.PlacedPoint]:
 
 def _limit_of(one: Chosen) -> MassLimit | None:
     """The mass limit of a scan over one axis."""
-    found = limits(one.outcomes, one.x, "")
+    found = gathering.limits_of(one.outcomes, one.x, "")
     return found[0] if len(found) == 1 else None
 
 

@@ -23,14 +23,17 @@ from reana_lite.job import RUN_ROOT
 from reana_lite.server.pages import headers, words
 from reana_lite.server.pages.site import here
 
-PREVIEW_BYTES = 200_000
+PREVIEW_BYTES = 40_000
 """How much of a text is shown (bytes)."""
 
-PREVIEW_ROWS = 500
-"""Rows of a table that are shown."""
+MORE_BYTES = 1_000_000
+"""How much of it is shown to who asks for more (bytes)."""
 
-SHOWN = 500
-"""Names of a folder that are listed."""
+PREVIEW_CELLS = 1000
+"""Cells of a table that are shown."""
+
+SHOWN = 200
+"""Names of a folder that are listed on one page."""
 
 DRIVES = 16
 """Finished runs whose files are kept listed in memory."""
@@ -82,14 +85,22 @@ def folder(name: str, path: str) -> str:
     path = _inside(path)
     virtual = f"{RUN_ROOT}/{path}" if path else RUN_ROOT
     if files.is_folder(virtual):
-        listed = files.names(virtual)
-        lines = [_line(files, path, one) for one in listed[:SHOWN]]
+        listed, page = files.names(virtual), max(0, request.args.get("page", 0, type=int))
+        lines = [_line(files, path, one) for one in listed[page * SHOWN : (page + 1) * SHOWN]]
         lines.sort(key=lambda line: (line.size is not None, line.name))
         return render_template(
-            "files.html", run=record, path=path, parts=_parts(path), lines=lines, more=len(listed) - SHOWN
+            "files.html",
+            run=record,
+            path=path,
+            parts=_parts(path),
+            lines=lines,
+            page=page,
+            shown=SHOWN,
+            found=len(listed),
         )
+    most = MORE_BYTES if "more" in request.args else PREVIEW_BYTES
     with files.open(virtual) as stream:
-        content = stream.read(PREVIEW_BYTES + 1)
+        content = stream.read(most + 1)
     size = _size(files, virtual)
     return render_template(
         "file.html",
@@ -97,7 +108,8 @@ def folder(name: str, path: str) -> str:
         path=path,
         parts=_parts(path),
         size=size,
-        **preview(path, content, size or len(content)),
+        more=most == MORE_BYTES,
+        **preview(path, content, size or len(content), most),
     )
 
 
@@ -127,29 +139,30 @@ def _size(files: Any, virtual: str) -> int | None:
     return None
 
 
-def preview(path: str, content: bytes, size: int) -> dict[str, Any]:
+def preview(path: str, content: bytes, size: int, most: int = PREVIEW_BYTES) -> dict[str, Any]:
     """What is shown of a file: an image, a table, JSON, text, or only that it is there."""
     kind = kind_of(path, content)
-    cut = size > PREVIEW_BYTES
+    cut = size > most
     if kind in IMAGES:
         return {"kind": "image", "cut": False}
     if kind == "application/pdf":
         return {"kind": "pdf", "cut": False}
     if b"\0" in content[:4096]:
         return {"kind": "binary", "cut": False}
-    text = content[:PREVIEW_BYTES].decode("utf-8", "replace")
+    text = content[:most].decode("utf-8", "replace")
     if kind == "text/csv" or path.endswith(".tsv"):
         rows = list(_rows(text, "\t" if path.endswith(".tsv") else ","))
         if len(rows) > 1:
-            return {"kind": "table", "rows": rows[: PREVIEW_ROWS + 1], "cut": cut or len(rows) > PREVIEW_ROWS}
+            few = max(10, (PREVIEW_CELLS if most == PREVIEW_BYTES else 50 * PREVIEW_CELLS) // len(rows[0]))
+            return {"kind": "table", "rows": rows[: few + 1], "cut": cut or len(rows) > few + 1}
     if path.endswith(".json") and not cut:
         try:
             text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
         except (ValueError, RecursionError):
             pass
         else:
-            cut = len(text) > PREVIEW_BYTES
-            text = text[:PREVIEW_BYTES]
+            cut = len(text) > most
+            text = text[:most]
     return {"kind": "text", "text": words.log_text(text.encode()), "cut": cut}
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any, TypeVar
 
-from reana_lite.comparison import MassPlane, Outcome, Status, axes_of, mass_plane, outcome_of
+from reana_lite.comparison import (
+    MassLimit,
+    MassPlane,
+    Outcome,
+    Status,
+    axes_of,
+    mass_limit,
+    mass_plane,
+    outcome_of,
+    rows_of,
+)
 from reana_lite.database import Database, RunRecord, campaigns
 from reana_lite.database.campaigns import CampaignRecord, PointRecord
 from reana_lite.errors import ReanaLiteError
@@ -17,6 +29,12 @@ from reana_lite.server.pages.plane import PlacedPoint
 KEPT = 20_000
 """Outcomes that are kept in memory (a few kB each)."""
 
+PLANES = 200
+"""Planes and lists of mass limits that are kept in memory (some 100 kB each for 1,000 points)."""
+
+T = TypeVar("T")
+
+_made: OrderedDict[tuple[str, ...], tuple[Any]] = OrderedDict()
 _kept: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
 _lock = Lock()
 
@@ -84,14 +102,45 @@ def axes(outcomes: Sequence[Outcome], declared: Iterable[str] = ()) -> list[str]
 
 
 def plane_of(outcomes: Sequence[Outcome], x: str, y: str) -> MassPlane | None:
-    """The plane of outcomes that have a place in it; None while nothing can be said of it."""
+    """The plane of outcomes that have a place in it; None while nothing can be said of it. The newest are remembered."""
     placed = [o for o in outcomes if o.number(x) is not None and o.number(y) is not None]
     if sum(o.status is Status.OK for o in placed) < 3:
         return None
-    try:
-        return mass_plane(placed, x, y)
-    except ReanaLiteError:
-        return None
+    return _remembered("plane", placed, x, y, lambda: mass_plane(placed, x, y))
+
+
+def limits_of(outcomes: Sequence[Outcome], x: str, y: str) -> list[MassLimit]:
+    """The mass limit of every row of a scan along `x` (`y` "": of the one there is), those that can be told."""
+    if not x:
+        return []
+    placed = [o for o in outcomes if o.number(x) is not None and (not y or o.number(y) is not None)]
+
+    def limits() -> list[MassLimit]:
+        rows = rows_of(placed, x, [y] if y else [])
+        known = [(at, row) for at, row in rows if len(row) > 1 and any(o.status is Status.OK for o in row)]
+        return [mass_limit(row, x, at=at) for at, row in known]
+
+    return _remembered("limits", placed, x, y, limits) or []
+
+
+def _remembered(kind: str, outcomes: Sequence[Outcome], x: str, y: str, make: Callable[[], T]) -> T | None:
+    """What is made of these outcomes, once: a result never changes. None where they do not allow it."""
+    state = [(o.run, o.analysis, str(o.status), o.number(x), o.number(y) if y else 0.0, o.theory) for o in outcomes]
+    key = kind, x, y, hashlib.sha256(repr(state).encode()).hexdigest()
+    with _lock:
+        found = _made.get(key)
+    if found is None:
+        try:
+            made = make()
+        except ReanaLiteError:
+            made = None
+        found = (made,)
+        with _lock:
+            _made[key] = found
+            while len(_made) > PLANES:
+                _made.popitem(last=False)
+    one: T | None = found[0]
+    return one
 
 
 def placed_points(rows: Sequence[Row], x: str, y: str) -> list[PlacedPoint]:

@@ -256,7 +256,7 @@ def yields(name: str, form: str) -> Response:
             made.replace(kept)
     kinds = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
     answer = Response(kept.read_bytes(), mimetype=kinds[form])
-    how = "attachment" if form == "pdf" else "inline"
+    how = "attachment" if form == "pdf" or "keep" in request.args else "inline"
     answer.headers["Content-Disposition"] = f"{how}; filename={kept.name}"
     answer.headers["Cache-Control"] = "private, max-age=86400"
     answer.headers["Content-Security-Policy"] = headers.ARTIFACT
