@@ -1,6 +1,6 @@
 """What the Kubernetes backend adds to a cluster's own speed: Jobs created per second, pods finished per second, staging.
 
-    source /var/lib/reana-lite-dev/0/env; python benchmarks/bench_kubernetes.py [--jobs 20] [--single 5]
+    source /var/lib/reana-lite-dev/0/env; python benchmarks/bench_kubernetes.py [--jobs 20] [--rounds 3]
 
 Ratios of one run on one machine, against the raw API with the same client: Jobs of the same shape (for creation: the
 same Job and Secret; for ends: one container that does the same). The load of the machine is printed beside them.
@@ -10,9 +10,11 @@ same Job and Secret; for ends: one container that does the same). The load of th
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +28,10 @@ import on_cluster
 from reana_lite.backends.base import Task
 from reana_lite.backends.kubernetes import pod
 from reana_lite.backends.kubernetes.paths import STEP
-from reana_lite.backends.kubernetes.record import pod_from
+from reana_lite.backends.kubernetes.record import Pod
 from reana_lite.backends.kubernetes.ticket import bind
 from reana_lite.backends.kubernetes.wants import wants_of
+from reana_lite.backends.kubernetes.watch import Watch
 from reana_lite.job import RUN_ROOT, Environment, EnvironmentKind, JobSpec
 
 IMAGE = Environment(EnvironmentKind.CONTAINER, on_cluster.STEP_IMAGE)
@@ -64,22 +67,37 @@ def shape(backend: Any, key: str) -> dict[str, Any]:
 
 
 def bare_ends(backend: Any, keys: list[str], made: Callable[[Any, str], dict[str, Any]] = bare) -> float:
-    """Seconds from the first creation to the last container's end, as its status tells a list of pods."""
-    begun = time.monotonic()
-    with ThreadPoolExecutor(backend.options.create_threads) as pool:
-        list(pool.map(lambda key: backend.api.create_job(made(backend, key)), keys))
+    """Seconds from the first creation to the last end seen by a watch; as with ours, what has ended is removed at once."""
     selector = f"{pod.INSTALLATION}={pod.label_value(backend.options.installation)},reana-lite/probe"
-    while time.monotonic() - begun < LIMIT_S:
-        pods = [pod_from(row) for row in backend.api.list_pods(selector)[0]]
-        if sum(one.has_ended for one in pods if one.name.startswith("bare-" + keys[0][0])) >= len(keys):
-            took = time.monotonic() - begun
-            for key in keys:
-                backend.api.delete_job(f"bare-{key}")
-            while backend.api.list_pods(selector)[0]:
-                time.sleep(0.2)
-            return took
-        time.sleep(0.05)
-    raise TimeoutError
+    over: set[str] = set()
+    all_over = threading.Event()
+
+    def seen(one: Pod) -> None:
+        job = one.name.rpartition("-")[0]
+        if one.has_ended and job not in over:
+            over.add(job)
+            pool.submit(backend.api.delete_job, job)
+            if len(over) == len(keys):
+                all_over.set()
+
+    with ThreadPoolExecutor(backend.options.create_threads) as pool:
+        watch = Watch(backend.api, selector, seen=seen, gone=seen)
+        watch.start()
+        begun = time.monotonic()
+        list(pool.map(lambda key: backend.api.create_job(made(backend, key)), keys))
+        if not all_over.wait(LIMIT_S):
+            raise TimeoutError(f"{len(over)} of {len(keys)} ended")
+        took = time.monotonic() - begun
+        watch.close()
+    none_left(backend, selector)
+    return took
+
+
+def none_left(backend: Any, selector: str) -> None:
+    """Wait until the last of these pods is removed, so that the next round begins on an idle node."""
+    end = time.monotonic() + LIMIT_S
+    while backend.api.list_pods(selector)[0] and time.monotonic() < end:
+        time.sleep(0.2)
 
 
 def our_ends(backend: Any, keys: list[str]) -> float:
@@ -89,7 +107,15 @@ def our_ends(backend: Any, keys: list[str]) -> float:
     left = len(keys)
     while left and time.monotonic() - begun < LIMIT_S:
         left -= sum(report.outcome is not None for report in backend.wait(1.0))
-    return time.monotonic() - begun
+    took = time.monotonic() - begun
+    none_left(backend, backend.selector)
+    return took
+
+
+def busy_s() -> float:
+    """CPU seconds of this machine so far, of all programs."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def creations(backend: Any, count: int) -> tuple[float, float]:
@@ -122,26 +148,34 @@ def creations(backend: Any, count: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=20)
-    parser.add_argument("--single", type=int, default=5)
+    parser.add_argument("--single", type=int, default=5, help="rounds with one job")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds with many")
     asked = parser.parse_args()
     if on_cluster.reason():
         raise SystemExit(on_cluster.reason())
     backend = on_cluster.backend(on_cluster.storage())
     try:
+        kinds: dict[str, Callable[[list[str]], float]] = {
+            "bare": lambda keys: bare_ends(backend, keys),
+            "bare of the same shape": lambda keys: bare_ends(backend, keys, shape),
+            "ours": lambda keys: our_ends(backend, keys),
+        }
+        serial = itertools.count()
         our_ends(backend, ["warm"])
-        ours = [our_ends(backend, [f"s{n}"]) for n in range(asked.single)]
-        plain = [bare_ends(backend, [f"s{n}"]) for n in range(asked.single)]
-        alike = [bare_ends(backend, [f"t{n}"], shape) for n in range(asked.single)]
-        print(f"load {os.getloadavg()[0]:.1f}")
-        medians = [f"{statistics.median(times):.2f}" for times in (plain, alike, ours)]
-        print(f"one job, s (median): bare {medians[0]}, bare of the same shape {medians[1]}, ours {medians[2]}")
-        keys = [f"m{n}" for n in range(asked.jobs)]
-        single, mine = asked.jobs / bare_ends(backend, keys), asked.jobs / our_ends(backend, keys)
-        theirs = asked.jobs / bare_ends(backend, [f"u{n}" for n in range(asked.jobs)], shape)
-        print(
-            f"{asked.jobs} at once, ends per s: bare {single:.2f}, bare of the same shape {theirs:.2f}, ours {mine:.2f} "
-            f"({mine / theirs:.0%} of the same shape)"
-        )
+        for count, rounds, what in ((1, asked.single, "one job"), (asked.jobs, asked.rounds, f"{asked.jobs} at once")):
+            took: dict[str, list[float]] = {kind: [] for kind in kinds}
+            spent: dict[str, list[float]] = {kind: [] for kind in kinds}
+            for _, (kind, run) in itertools.product(range(rounds), kinds.items()):
+                before = busy_s()
+                took[kind].append(run([f"j{next(serial)}" for _ in range(count)]))
+                spent[kind].append((busy_s() - before) / count)
+            print(f"{what}, {rounds} rounds in turns, medians; load {os.getloadavg()[0]:.1f}")
+            for kind in kinds:
+                seconds = statistics.median(took[kind])
+                print(
+                    f"  {kind:24} {seconds:6.2f} s, {count / seconds:5.2f} ends per s, "
+                    f"{statistics.median(spent[kind]):5.2f} CPU s of the machine per job, removal included"
+                )
         raw, created = creations(backend, 10 * asked.jobs)
         print(f"creations per s: raw {raw:.0f}, ours {created:.0f} ({created / raw:.0%})")
     finally:
