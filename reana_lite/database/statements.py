@@ -133,6 +133,15 @@ APPEND = (
     .values(next_seq=bindparam("next"))
 )
 
+LOCK_KEYS = (
+    select(_keys.c.key)
+    .where(_keys.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(_keys.c.key)
+    .with_for_update()
+)
+
+# a statement of its own after the one above: PostgreSQL, having waited for a lock, reads the locked row anew, but not what
+# is joined to it
 CLAIMABLE_JOBS = (
     select(_keys.c.key, _keys.c.counts, _keys.c.latest, _jobs)
     .select_from(
@@ -143,8 +152,6 @@ CLAIMABLE_JOBS = (
         )
     )
     .where(_keys.c.key.in_(bindparam("keys", expanding=True)))
-    .order_by(_keys.c.key)
-    .with_for_update(of=_keys)
 )
 
 UNCOUNT_JOB = (

@@ -427,6 +427,8 @@ class Transaction:
         statements.ADD_KEYS.run(self.connection, [(key,) for key in names])
         rows: dict[str, Any] = {}
         for some in _chunks(names):
+            if self.connection.dialect.name == "postgresql":  # a writer of SQLite is alone anyway
+                self.connection.execute(statements.LOCK_KEYS, {"keys": some})
             rows.update((row[0], row) for row in self.connection.execute(statements.CLAIMABLE_JOBS, {"keys": some}))
         now = self._clock()
         claims: dict[str, Claim] = {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from reana_lite.database import Database, opening
 from reana_lite.errors import Unavailable
+from reana_lite.job import Cause, JobOutcome, JobState
 from tests.contract.conftest import PostgresServer
 
 
@@ -141,3 +144,48 @@ def test_the_plain_name_of_the_database_is_enough(url: str) -> None:
     database = Database(url.replace("postgresql+psycopg:", "postgresql:") + "?connect_timeout=3")
     assert database.list_runs() == []
     database.close()
+
+
+@pytest.mark.parametrize("ends", ["finished", "begun again"])
+def test_a_worker_that_waited_for_another_one_sees_what_that_one_did_to_a_job(url: str, ends: str) -> None:
+    with contextlib.closing(Database(url)) as database:
+        database.create_run(run="r", name="r", owner="me")
+        lost = JobOutcome(JobState.FAILED, Cause.LOST)
+        with database.transaction() as transaction:
+            (claim,) = transaction.claim_jobs([("k", "r")], "one", "local")
+            transaction.finish_jobs([("k", claim.attempt, lost)])
+        begun, waits, found = threading.Event(), threading.Event(), []
+
+        def other() -> None:
+            assert begun.wait(30)
+            with database.transaction() as transaction:
+                transaction.live_workers()  # its connection is there
+                waits.set()
+                found.extend(transaction.claim_jobs([("k", "r")], "two", "local"))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        with database.transaction() as transaction:
+            (claim,) = transaction.claim_jobs([("k", "r")], "one", "local")
+            assert (claim.attempt, claim.begun) == (2, True)
+            begun.set()
+            assert waits.wait(30)
+            _until_somebody_waits(url)
+            if ends == "finished":
+                done = JobOutcome(JobState.FINISHED, exit_code=0, digest="sha256:0")
+                transaction.finish_jobs([("k", 2, done)])
+        thread.join(30)
+        (theirs,) = found
+        assert (theirs.attempt, theirs.begun) == (2, False)
+        assert ends != "finished" or (theirs.outcome is not None and theirs.outcome.digest == "sha256:0")
+        assert len(database.attempts("k")) == 2
+
+
+def _until_somebody_waits(url: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    deadline = time.monotonic() + 30
+    with engine.connect() as connection:
+        while not connection.exec_driver_sql("SELECT 1 FROM pg_locks WHERE NOT granted").first():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    engine.dispose()
