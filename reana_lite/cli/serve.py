@@ -8,7 +8,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from reana_lite.config import Settings
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
+GRACE_S = 35
+"""How long requests that are under way may take when the server ends (seconds)."""
+
 WORKER_END_S = 20.0
 """How long the worker may take to give up in good order (seconds)."""
 
@@ -30,13 +35,25 @@ WORKER_END_S = 20.0
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="Port to listen at.")
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer requests."
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Processes that answer requests.  [default: one for each core, at most 4]",
 )
-@click.option("--threads", type=click.IntRange(2, 4096), default=64, show_default=True,
-              help="Requests, and followers of live pages, that each of them serves at a time.")  # fmt: skip
+@click.option(
+    "--threads",
+    type=click.IntRange(2, 4096),
+    default=1100,
+    show_default=True,
+    help="Connections that each of them serves at a time, followers of live pages included.",
+)
 @click.option("--no-worker", is_flag=True, help="Drive no runs, only fill the queue: workers are elsewhere.")
-@click.option("--json-logs", is_flag=True, help="Log in JSON, a line each.")
-def serve(host: str, port: int, workers: int, threads: int, no_worker: bool, json_logs: bool) -> None:
+@click.option("--json-logs", is_flag=True, help="Log in JSON, a line each (as with RECAST_LOG=json).")
+@click.option("--metrics", type=click.IntRange(0, 65535), default=None,
+              help="Port of /metrics for Prometheus; keep it private.")  # fmt: skip
+def serve(
+    host: str, port: int, workers: int | None, threads: int, no_worker: bool, json_logs: bool, metrics: int | None
+) -> None:
     """Serve the web site and the API, and drive what is submitted.
 
     Without accounts it serves you alone: open the link that it prints (it works once). With accounts (recast admin users
@@ -45,7 +62,7 @@ def serve(host: str, port: int, workers: int, threads: int, no_worker: bool, jso
     \b
     Examples:
       recast serve
-      recast serve --host 0.0.0.0 --port 8080 --workers 4
+      recast serve --host 0.0.0.0 --port 8080 --metrics 9100
     """
     try:
         import flask  # noqa: F401
@@ -55,6 +72,7 @@ def serve(host: str, port: int, workers: int, threads: int, no_worker: bool, jso
     from reana_lite.config import Settings
     from reana_lite.database import Database, accounts
 
+    json_logs = json_logs or os.environ.get("RECAST_LOG") == "json"
     _log(json_logs)
     settings = Settings.from_environment()
     database = Database(settings.database)
@@ -64,12 +82,16 @@ def serve(host: str, port: int, workers: int, threads: int, no_worker: bool, jso
             f"without accounts the server listens to this machine only, not at {host}: make one by recast admin users add",
             field="host", value=host,
         )  # fmt: skip
+    database.close()  # what is forked from here on must not share connections
     worker = _start_worker(settings, only_enrol=no_worker)
-    try:
-        _Server(settings, host=host, port=port, workers=workers, threads=threads, worker=worker, several=several).run()
-    finally:
-        worker.terminate()
-        worker.join(WORKER_END_S)
+    asked = _Asked(host, port, workers or min(4, os.cpu_count() or 1), threads, metrics)
+    with tempfile.TemporaryDirectory(prefix="recast-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read once, when prometheus_client is
+        try:
+            _Server(settings, asked, worker=worker, several=several, folder=folder).run()
+        finally:
+            worker.terminate()
+            worker.join(WORKER_END_S)
 
 
 def _start_worker(settings: Settings, *, only_enrol: bool) -> BaseProcess:
@@ -90,35 +112,43 @@ def _log(as_json: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[stream], force=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line asks for."""
+
+    host: str
+    port: int
+    workers: int
+    threads: int
+    metrics: int | None
+
+    def bind(self, port: int) -> str:
+        """An address as gunicorn has it."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
+
 class _Server:
     """gunicorn with threads, set up from here rather than from files and its own command line.
 
     Slow clients: a connection that sends nothing waits in the poller and holds no thread; one that sends its headers or its
     body by drops holds one of `threads` until it is through, so a server that the world can reach stands behind a proxy that
     reads requests whole (nginx as it is set up, an Ingress). Headers and lines are bounded by gunicorn, bodies by
-    RECAST_UPLOAD_LIMIT, followers of events by RECAST_FOLLOWERS below `threads`.
+    RECAST_UPLOAD_LIMIT, followers of events by RECAST_FOLLOWERS below `threads`. Threads are made when they are needed, and
+    wait at no cost but their stack; how many requests are worked on at a time is turns.py's.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        host: str,
-        port: int,
-        workers: int,
-        threads: int,
-        worker: BaseProcess,
-        several: bool,
-    ) -> None:
+    def __init__(self, settings: Settings, asked: _Asked, *, worker: BaseProcess, several: bool, folder: str) -> None:
         self.settings = settings
+        self.asked = asked
         self.worker = worker
         self.several = several
-        self.bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.folder = folder
         self.options: dict[str, Any] = {
-            "bind": self.bind, "workers": workers, "threads": threads, "worker_class": "gthread", "graceful_timeout": 20,
-            "timeout": 120, "keepalive": 15, "accesslog": None, "errorlog": "-", "loglevel": "warning",
-            "limit_request_line": 8190, "worker_connections": max(1000, 2 * threads), "preload_app": False,
-            "control_socket_disable": True,
+            "bind": asked.bind(asked.port), "workers": asked.workers, "threads": asked.threads,
+            "worker_class": "reana_lite.server.serving.Answering", "graceful_timeout": GRACE_S, "timeout": 120,
+            "keepalive": 15,
+            "accesslog": None, "errorlog": "-", "loglevel": "warning", "limit_request_line": 8190,
+            "worker_connections": max(1000, 2 * asked.threads), "preload_app": False, "control_socket_disable": True,
         }  # fmt: skip
 
     def run(self) -> None:
@@ -133,12 +163,14 @@ class _Server:
                     if name in self.cfg.settings:
                         self.cfg.set(name, value)
                 self.cfg.set("when_ready", outer.ready)
+                self.cfg.set("child_exit", outer.ended)
 
             def load(self) -> Any:
                 from reana_lite.server import create_app
 
                 app = create_app(outer.settings)
-                app.config["RECAST_FOLLOWERS"] = max(1, outer.options["threads"] - 8)  # some are left for requests
+                app.config["RECAST_FOLLOWERS"] = max(1, outer.asked.threads - max(8, outer.asked.threads // 11))
+                # some are left for requests
                 return app
 
         try:
@@ -159,7 +191,24 @@ class _Server:
             link = _let_in(self.settings, url)
             click.echo(f"recast serves {self.settings.user} at {url}\nopen (works once): {link}", err=True)
             click.echo(f"programs: the token is in {self.settings.home / 'server.json'}", err=True)
+        if self.asked.metrics is not None:
+            self._tell_metrics(self.asked.metrics)
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def _tell_metrics(self, port: int) -> None:
+        from reana_lite.database import Database
+        from reana_lite.server import metering
+
+        listener = metering.listen(
+            Database(self.settings.database), host=self.asked.host, port=port, folder=self.folder
+        )
+        click.echo(f"metrics: http://{self.asked.bind(listener.server_port)}/metrics", err=True)
+
+    def ended(self, arbiter: Any, worker: Any) -> None:
+        """A process that answered has ended."""
+        from reana_lite.server import metering
+
+        metering.forget(worker.pid)
 
     def _watch(self) -> None:
         """Without its worker the server would only seem to be well: it ends, and whoever keeps it alive starts both again."""

@@ -277,6 +277,13 @@ def find_token(database: Database, secret: str, *, kinds: Iterable[str] = ("toke
     return _token_of(row)
 
 
+def find_token_by_id(database: Database, token: str) -> TokenRecord | None:
+    """The token or session of that id, if it still lets in."""
+    with database._reading() as connection:
+        row = connection.execute(select(_tokens).where(_tokens.c.id == token)).first()
+    return None if row is None or (row.expires_at and row.expires_at <= database._clock()) else _token_of(row)
+
+
 def use_up(database: Database, secret: str, *, kind: str = "launch") -> TokenRecord | None:
     """The token of that secret, which lets in no second time; None if there is none (any more)."""
     found = find_token(database, secret, kinds=(kind,))

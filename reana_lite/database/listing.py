@@ -119,6 +119,16 @@ def stirring(database: Database, since: float, *, limit: int = 2000) -> list[Run
     return sorted(found.values(), key=lambda run: run.created_at, reverse=True)
 
 
+def standing(database: Database) -> tuple[dict[str, int], float]:
+    """(runs by state, seconds that the run in the queue has waited which has waited longest)."""
+    statement = select(_runs.c.state, func.count()).group_by(_runs.c.state)
+    oldest = select(func.min(_runs.c.queued_at)).where(_runs.c.state == "queued", _runs.c.queued_at > 0)
+    with database._reading() as connection:
+        counts = {str(state): int(count) for state, count in connection.execute(statement)}
+        first = connection.execute(oldest).scalar()
+    return {str(state): counts.get(state, 0) for state in RunState}, database._clock() - first if first else 0.0
+
+
 def workers(database: Database) -> list[dict[str, Any]]:
     """Workers whose lease has not run out: name, host, runs that they hold, when they started, what they are doing."""
     table = tables.workers

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import threading
+import time
 from typing import Any
 
 from flask import Blueprint, Flask, jsonify, make_response, redirect, request
@@ -11,12 +13,16 @@ from flask.typing import ResponseReturnValue
 
 from reana_lite.config import Settings
 from reana_lite.database import Database
-from reana_lite.server import answers, auth, guard
+from reana_lite.server import answers, auth, guard, metering, turns
+from reana_lite.server.api import following
 from reana_lite.server.installation import EXTENSION, Installation, here
 from reana_lite.storage.base import Storage
 
 API = "reana_lite.server.api"
 REANA = "reana_lite.server.reana"
+READY_S = 3.0
+"""How old it may be that database and storage have answered (seconds): nobody makes them work by asking whether they do."""
+
 PAGES = "reana_lite.server.pages"
 """What answers at /api/v1, at /api (REANA's paths), and at / ."""
 
@@ -28,6 +34,8 @@ def create_app(settings: Settings, *, database: Database | None = None, storage:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     app.extensions[EXTENSION] = Installation(settings, database or Database(settings.database), storage)
+    metering.install(app, following.followers)
+    turns.install(app)
     guard.install(app, settings)
     answers.install(app)
     app.register_blueprint(_entrance())
@@ -58,6 +66,7 @@ def here_of(app: Flask) -> Installation:
 
 def _entrance() -> Blueprint:
     blueprint = Blueprint("entrance", __name__)
+    looking, looked_at = threading.Lock(), [-READY_S]
 
     @blueprint.get("/launch")
     def launch() -> ResponseReturnValue:
@@ -75,9 +84,12 @@ def _entrance() -> Blueprint:
     @blueprint.get("/readyz")
     def readyz() -> ResponseReturnValue:
         """Database and storage answer, too (503 else)."""
-        installation = here()
-        installation.database.installation()
-        installation.storage.check()
+        with looking:
+            if time.monotonic() - looked_at[0] > READY_S:
+                installation = here()
+                installation.database.installation()
+                installation.storage.check()
+                looked_at[0] = time.monotonic()
         return jsonify({"status": "ok"})
 
     return blueprint

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -151,6 +151,15 @@ def may(who: Caller, verb: Verb, thing: RunRecord | CampaignRecord | None = None
     if isinstance(thing, RunRecord):
         names = [("run", thing.id), ("campaign", thing.campaign)]
     return accounts.is_shared(here().database, who.name, *names)
+
+
+def is_still(who: Caller, thing: RunRecord | CampaignRecord | None = None) -> bool:
+    """Whether somebody who was let in a while ago would be let in now, and may (still) see this."""
+    record, user = accounts.find_token_by_id(here().database, who.token), user_named(who.name)
+    if record is None or user is None or user.disabled:
+        return False
+    role = min(user.role, record.role, key=lambda one: one.rank)
+    return may(replace(who, user=user, role=role), Verb.SEE, thing)
 
 
 def need(verb: Verb, who: Caller | None = None) -> Caller:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,12 @@ KEPT = 2000
 
 LOG_BLOCK = 65536
 """Bytes of a log in one event."""
+
+LOGS = 100
+"""Logs that are looked into at a time: storage is asked for each of them, so where more are followed they take turns."""
+
+EACH = 4
+"""No user has more than this part (one of EACH) of all places of followers."""
 
 Topic = tuple[str, ...]
 
@@ -93,7 +100,7 @@ class Follower:
     def hear(self) -> tuple[list[Told], bool]:
         """(what was told meanwhile, waited for up to BEAT_S; whether some of it is gone already)."""
         with self.channel.news:
-            self.channel.news.wait_for(lambda: self.channel.number > self.number, BEAT_S)
+            self.channel.news.wait_for(lambda: self.channel.number > self.number or self.fan.ended, BEAT_S)
             count = self.channel.number - self.number
             self.number = self.channel.number
             lagged = count > len(self.channel.told)
@@ -101,7 +108,7 @@ class Follower:
 
 
 class Fan:
-    """See the module. `most` followers at a time; the thread runs while there are any."""
+    """See the module. `most` followers at a time, a part of them anybody's; the thread runs while there are any."""
 
     def __init__(self, database: Database, storage: Storage, *, most: int = 1000) -> None:
         self.database = database
@@ -112,12 +119,39 @@ class Fan:
         self._thread: threading.Thread | None = None
         self._campaigns_at = 0.0
         self._since = 0.0
+        self._log_turn = 0
+        self.ended = False
+        self._places: Counter[str] = Counter()
 
     @property
     def followers(self) -> int:
         """How many follow something now."""
         with self._lock:
             return sum(channel.followers for channel in self._channels.values())
+
+    def end(self) -> None:
+        """Let all followers go, after what they are still to hear: they come again to whoever serves next, and go on."""
+        with self._lock:
+            self.ended = True
+            for channel in self._channels.values():
+                channel.news.notify_all()
+
+    @contextmanager
+    def place(self, user: str) -> Iterator[None]:
+        """A place among those who follow or wait, each of whom holds a thread; raises Unavailable if there is none."""
+        with self._lock:
+            if self.ended:
+                raise Unavailable("this server is about to end; another one goes on", retry_after_s=2)
+            if self._places.total() >= self.most or self._places[user] >= max(1, self.most // EACH):
+                raise Unavailable("too many follow this server's events at once", retry_after_s=10, throttled=True)
+            self._places[user] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._places[user] -= 1
+                if not self._places[user]:
+                    del self._places[user]
 
     # -- what a follower hears -----------------------------------------------------------------------------------------
 
@@ -146,6 +180,8 @@ class Fan:
                     return
                 heard, lagged = follower.hear()
                 if not heard:
+                    if self.ended:
+                        return
                     yield BEAT
 
     def campaign(self, campaign: str) -> Iterator[str]:
@@ -178,7 +214,7 @@ class Fan:
                         offset = told.after
                         yield told.text
                 if behind or over:
-                    while block := self.storage.log(key, attempt, offset)[:LOG_BLOCK]:
+                    while block := self.storage.log(key, attempt, offset, limit=LOG_BLOCK):
                         yield _block(block, offset).text
                         offset += len(block)
                 if over or any(told.last for told in heard):
@@ -186,6 +222,8 @@ class Fan:
                     return
                 heard, behind = follower.hear()
                 if not heard:
+                    if self.ended:
+                        return
                     yield BEAT
 
     def _hear(self, follower: Follower) -> Iterator[str]:
@@ -193,6 +231,8 @@ class Fan:
             heard, _ = follower.hear()
             yield from (told.text for told in heard)
             if not heard:
+                if self.ended:
+                    return
                 yield BEAT
 
     def _timeline(self, run: str, seq: int) -> Iterator[Told]:
@@ -207,10 +247,8 @@ class Fan:
     # -- followers -----------------------------------------------------------------------------------------------------
 
     def join(self, topic: Topic) -> Channel:
-        """One follower more; raises Unavailable if there are too many."""
+        """One follower more."""
         with self._lock:
-            if self.followers >= self.most:
-                raise Unavailable("too many follow this server's events at once", retry_after_s=10, throttled=True)
             channel = self._channels.setdefault(topic, Channel(self._lock))
             channel.followers += 1
             if self._thread is None:
@@ -245,9 +283,10 @@ class Fan:
         runs = {topic[1]: channel for topic, channel in channels.items() if topic[0] == "run" and channel.position >= 0}
         for run, record in listing.standings(self.database, runs).items():
             self._look_at_run(runs[run], record)
-        for topic, channel in channels.items():
-            if topic[0] == "log" and channel.position >= 0:
-                self._look_at_log(channel, topic[1], int(topic[2]))
+        logs = [(topic, channel) for topic, channel in channels.items() if topic[0] == "log" and channel.position >= 0]
+        self._log_turn = self._log_turn + LOGS if self._log_turn + LOGS < len(logs) else 0
+        for topic, channel in logs[self._log_turn : self._log_turn + LOGS]:
+            self._look_at_log(channel, topic[1], int(topic[2]))
         if any(topic[0] in ("user", "campaign") for topic in channels):
             now = self.database._clock()
             for record in listing.stirring(self.database, self._since - 2.0):
@@ -279,7 +318,7 @@ class Fan:
     def _look_at_log(self, channel: Channel, key: str, attempt: int) -> None:
         over = self._is_over(key, attempt)
         told: list[Told] = []
-        while block := self.storage.log(key, attempt, channel.position)[:LOG_BLOCK]:
+        while block := self.storage.log(key, attempt, channel.position, limit=LOG_BLOCK):
             told.append(_block(block, channel.position))
             channel.position += len(block)
         if over:

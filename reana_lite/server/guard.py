@@ -97,8 +97,9 @@ def _log(response: Response) -> None:
     fields = {
         "request": getattr(g, "request_id", ""), "method": request.method, "path": request.path,
         "status": response.status_code, "took_ms": round(took_s * 1000, 1), "user": who.name if who is not None else "",
-        "address": request.remote_addr or "", **(request.view_args or {}),
+        "address": request.remote_addr or "",
     }  # fmt: skip
+    fields = (request.view_args or {}) | fields
     log.info("%s %s %s", request.method, request.path, response.status_code, extra={"fields": fields})
 
 

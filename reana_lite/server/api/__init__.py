@@ -1,7 +1,7 @@
 """API v1: JSON over HTTP below /api/v1, described by the OpenAPI document that it serves at /api/v1/openapi.json.
 
 endpoint.py: how an endpoint is declared. schemas.py: what is taken and said. openapi.py: the document. The others are the
-endpoints: analyses, theories, runs, files (artifacts, logs), campaigns, comparisons, following (events), people.
+endpoints: analyses, theories, runs, files (artifacts), logs, campaigns, comparisons, following (events), people.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 from flask import Blueprint
 
 from reana_lite import __version__
-from reana_lite.server.api import analyses, campaigns, comparisons, files, following, people, runs, theories
+from reana_lite.server.api import analyses, campaigns, comparisons, files, following, logs, people, runs, theories
 from reana_lite.server.api.endpoint import ENDPOINTS, endpoint
 from reana_lite.server.api.openapi import document
 from reana_lite.server.api.schemas import ANY, TEXT, thing
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
-for _part in (analyses, theories, runs, files, campaigns, comparisons, following, people):
+for _part in (analyses, theories, runs, files, logs, campaigns, comparisons, following, people):
     _part.add(blueprint)
 
 

@@ -1,35 +1,28 @@
-"""Files of runs: artifacts one by one or as an archive, logs of their steps."""
+"""Files of runs: artifacts one by one or as an archive."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from reana_lite.artifact import Artifact
 from reana_lite.database import RunRecord
-from reana_lite.database.records import TERMINAL_RUN, NodeRecord
+from reana_lite.database.records import NodeRecord
 from reana_lite.drive import Drive, replayed
 from reana_lite.errors import NotFound
 from reana_lite.job import INIT_ROOT, RUN_ROOT
 from reana_lite.server import auth
 from reana_lite.server.api.endpoint import Call, endpoint
-from reana_lite.server.api.schemas import COUNT, TEXT, named, thing
+from reana_lite.server.api.schemas import TEXT, named, thing
 from reana_lite.server.api.sending import media_type, send, tarred, zipped
 from reana_lite.server.installation import Installation, here
 
 KEPT = 64
 """Runs whose files are kept in memory, as their logs tell them."""
-
-WAIT_S = 20.0
-"""The longest that a request for more of a log waits (seconds)."""
-
-LINE_BYTES = 400
-"""How long lines are taken to be when the last ones are looked for (bytes)."""
 
 _drives: OrderedDict[tuple[int, str, int], Drive] = OrderedDict()
 _lock = threading.Lock()
@@ -47,12 +40,6 @@ def add(blueprint: Blueprint) -> None:
     route("/runs/<run>/archive", media=["application/zip", "application/x-tar"],
           query={"format": {"type": "string", "enum": ["zip", "tar"], "default": "zip"}, "under": TEXT},
           )(get_archive)  # fmt: skip
-    route("/runs/<run>/log", media=["text/plain"], query={
-        "node": TEXT | {"description": "Path of a node, such as /generate/3; without it those of all, one after the other."},
-        "offset": COUNT | {"default": 0, "description": "From this byte on."},
-        "tail": COUNT | {"maximum": 100000, "description": "Only the last lines."},
-        "wait_s": {"type": "number", "minimum": 0, "maximum": WAIT_S, "default": 0, "description": "Wait for more."},
-    })(get_log)  # fmt: skip
 
 
 def drive_of(installation: Installation, record: RunRecord) -> Drive:
@@ -120,62 +107,9 @@ def get_archive(call: Call, run: str) -> Response:
     return response
 
 
-def get_log(call: Call, run: str) -> Response:
-    """What the steps of a run have printed: of one node from a byte on, its last lines, or of all nodes.
-
-    X-Log-Offset says where to go on, X-Log-Over whether there will be no more.
-    """
-    record = auth.run_named(run, who=call.who)
-    node, query = call.query.get("node"), call.query
-    if node is None:
-        return _text(_all_logs(record, tail=query.get("tail")), over=record.state in TERMINAL_RUN)
-    row = node_named(record, node)
-    storage, offset = here().storage, query["offset"]
-    if "tail" in query:
-        lines = query["tail"]
-        content = storage.log(row.key, row.attempt, -max(1, LINE_BYTES * lines)) if row.attempt and lines else b""
-        text = b"".join(content.splitlines(keepends=True)[-lines:]) if lines else b""
-        return _text(text, over=_is_over(row.state))
-    until = time.monotonic() + query["wait_s"]
-    while True:
-        content = storage.log(row.key, row.attempt, offset) if row.attempt else b""
-        left = until - time.monotonic()
-        if content or _is_over(row.state) or left <= 0:
-            return _text(content, offset=offset + len(content), over=_is_over(row.state))
-        time.sleep(min(0.3, left))
-        row = node_named(record, node)
-
-
 def node_named(record: RunRecord, node: str) -> NodeRecord:
     """A node of a run by its path; raises NotFound."""
     for row in here().database.nodes_of(record.id):
         if row.node == node:
             return row
     raise NotFound(f"run {record.id} has no node {node[:200]!r} that has begun", node=node[:200])
-
-
-def _all_logs(record: RunRecord, *, tail: int | None) -> bytes:
-    parts = []
-    for row in here().database.nodes_of(record.id):
-        content = here().storage.log(row.key, row.attempt, -LINE_BYTES * tail if tail else 0) if row.attempt else b""
-        if content:
-            lines = content.splitlines(keepends=True)
-            parts += [f"== {row.node}\n".encode(), *(lines[-tail:] if tail else lines)]
-            if not content.endswith(b"\n"):
-                parts.append(b"\n")
-    return b"".join(parts)
-
-
-def _is_over(state: str) -> bool:
-    return str(state) in ("finished", "failed", "stopped")
-
-
-def _text(content: bytes, *, over: bool, offset: int | None = None) -> Response:
-    response = Response(content, mimetype="text/plain")
-    response.headers["X-Log-Over"] = "true" if over else "false"
-    if offset is not None:
-        response.headers["X-Log-Offset"] = str(offset)
-    else:
-        response.add_etag()
-        response.make_conditional(request)
-    return response
