@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from reana_lite.job import Cause
 
+IMAGE_CHANGED = "image-changed"
+"""Reason of an attempt in another image than the one that its job names."""
+
 SHUT_DOWN = "shut-down"
 """Reason of an attempt that ended because its worker was told to end: nobody's fault, so it is not counted."""
 
@@ -28,17 +31,23 @@ class Rule:
     words: str
 
 
-LOST = {
+LOST: dict[str, Rule] = {
     "": Rule(2, 1.0, "it was lost"),
     "node-lost": Rule(4, 2.0, "its node was lost"),
     "evicted": Rule(4, 10.0, "it was evicted from its node"),
     "preempted": Rule(20, 15.0, "it made way for more urgent work"),
-    "image-pull": Rule(4, 15.0, "its image could not be pulled"),
     "deleted": Rule(3, 1.0, "somebody deleted it"),
+    "start": Rule(3, 15.0, "its container could not be made"),
+    "staging": Rule(4, 10.0, "its files could not be brought or kept"),
+    IMAGE_CHANGED: Rule(3, 1.0, "its image was replaced by another of the same name"),
     INPUTS_AWAY: Rule(8, 5.0, "storage did not answer while its inputs were copied"),
+    "unschedulable": Rule(1000, 60.0, "no node took it while others waited"),
     SHUT_DOWN: Rule(1000, 0.0, "its worker was shut down"),
 }
-"""By the platform's reason (JobOutcome.details["reason"]); an unknown reason counts as ""."""
+"""Of attempts that were lost, by the platform's reason (JobOutcome.details["reason"]); an unknown reason counts as ""."""
+
+IMAGE = {"image-pull": Rule(4, 15.0, "its image could not be pulled")}
+"""Of attempts without an image, by reason: registries have bad minutes, names do not mend."""
 
 LONGEST_WAIT_S = 300.0
 
@@ -66,9 +75,9 @@ def retry(tries: Sequence[Try], *, memory_limit_bytes: int = 0) -> Retry | None:
     Each reason has a limit of its own. Out of memory is tried again while twice the memory is within the limit.
     """
     newest = tries[-1]
-    if newest.cause == Cause.LOST:
-        rule = _rule(newest)
-        times = sum(1 for one in tries if one.cause == Cause.LOST and _rule(one) is rule)
+    rule = _rule(newest)
+    if rule is not None:
+        times = sum(1 for one in tries if _rule(one) is rule)
         if times > rule.limit:
             return None
         return Retry(min(LONGEST_WAIT_S, rule.wait_s * 2 ** min(times - 1, 10)), rule.words)
@@ -90,5 +99,12 @@ def memory(tries: Sequence[Try], asked_bytes: int | None, *, memory_limit_bytes:
     return asked_bytes if more <= (asked_bytes or 0) or more <= lacked else more
 
 
-def _rule(one: Try) -> Rule:
-    return LOST.get(one.reason, LOST[""])
+def may_retry(cause: Cause | None) -> bool:
+    """Whether attempts that end so may be tried again at all, for one reason or another."""
+    return cause in (Cause.LOST, Cause.IMAGE, Cause.MEMORY)
+
+
+def _rule(one: Try) -> Rule | None:
+    if one.cause == Cause.LOST:
+        return LOST.get(one.reason, LOST[""])
+    return IMAGE.get(one.reason) if one.cause == Cause.IMAGE else None

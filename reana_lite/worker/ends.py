@@ -12,7 +12,7 @@ from reana_lite.database import Transaction
 from reana_lite.drive import Drive
 from reana_lite.event import SubmitJob
 from reana_lite.job import Cause, EnvironmentKind, JobOutcome, JobState
-from reana_lite.retry import SHUT_DOWN, Retry, Try, retry
+from reana_lite.retry import SHUT_DOWN, Retry, Try, may_retry, retry
 from reana_lite.worker.environments import Environments
 from reana_lite.worker.turn import Active
 
@@ -54,7 +54,7 @@ def with_reasons(
 
     Asks the database only where something may be tried again. `given`: memory of attempts that had another than asked for.
     """
-    asked = [(key, attempt) for key, attempt, outcome in ended if outcome.cause in (Cause.LOST, Cause.MEMORY)]
+    asked = [(key, attempt) for key, attempt, outcome in ended if may_retry(outcome.cause)]
     known = transaction.tries(asked) if asked else {}
     told = []
     for key, attempt, outcome in ended:
@@ -77,7 +77,7 @@ def decide(outcome: JobOutcome, tries: Sequence[Try], *, memory_limit_bytes: int
     others (these still want it)."""
     if outcome.state is JobState.STOPPED:
         return Retry(0.0, "")
-    return retry(tries, memory_limit_bytes=memory_limit_bytes) if outcome.cause in (Cause.LOST, Cause.MEMORY) else None
+    return retry(tries, memory_limit_bytes=memory_limit_bytes) if may_retry(outcome.cause) else None
 
 
 def sentence(drive: Drive, submit: SubmitJob, attempt: int, *, again: Retry, outcome: JobOutcome) -> str:

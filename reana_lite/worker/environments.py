@@ -1,4 +1,4 @@
-"""The software of jobs is made ready by one thread beside the loop; the worker asks for its digest.
+"""The software of jobs is made ready by threads beside the loop; the worker asks for its digest.
 
 No rule about runs is here; only the loop calls this.
 """
@@ -6,7 +6,7 @@ No rule about runs is here; only the loop calls this.
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from reana_lite.backends.base import Backend, Say
@@ -20,6 +20,14 @@ Name = tuple[str, str]
 
 TAG_AGE_S = 300.0
 """How long the digest behind the tag of an image is taken to be that (seconds): tags are pushed again."""
+
+
+LEARNED_S = 20.0
+"""How long a digest counts as just learned (seconds): many jobs tell at once that a tag was pushed again."""
+
+
+AT_ONCE_S = 0.2
+"""How long the loop waits for the digest of plain processes (seconds): the usual one needs no turn of its own."""
 
 
 def _is_fixed(name: Name) -> bool:
@@ -42,7 +50,10 @@ class Environments:
         self.say = say
         self._digests: dict[Name, tuple[str, float]] = {}
         self._preparing: dict[Name, Future[str]] = {}
-        self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+        # building on this machine takes it whole; what others do is only waited for, and nobody waits for another's image
+        threads = 1 if backend.name == "local" else 16
+        self._builder = ThreadPoolExecutor(threads, thread_name_prefix="prepare")
+        self._plain = ThreadPoolExecutor(1, thread_name_prefix="prepare")
 
     @staticmethod
     def name(drive: Drive, environment: Environment) -> Name:
@@ -63,11 +74,13 @@ class Environments:
         future = self._preparing.get(name)
         if future is None:
             bare = Environment(environment.kind, environment.image)
-            future = self._builder.submit(self.backend.prepare, bare, drive.stand_ins, self.say)
+            is_plain = environment.kind is EnvironmentKind.PROCESS
+            builder = self._plain if is_plain else self._builder
+            future = builder.submit(self.backend.prepare, bare, drive.stand_ins, self.say)
             future.add_done_callback(lambda _: self.backend.wake())
             self._preparing[name] = future
-            if environment.kind is EnvironmentKind.PROCESS:
-                future.exception()  # plain processes need nothing: it is there at once
+            if is_plain:
+                wait([future], AT_ONCE_S)  # plain processes need nothing where they are this machine's
         if not future.done():
             return None
         del self._preparing[name]
@@ -79,6 +92,12 @@ class Environments:
             raise error
         message = f"its environment could not be made ready: {str(error) or type(error).__name__}"
         return Refused(name, error.message if isinstance(error, ReanaLiteError) else message)
+
+    def forget(self, drive: Drive, environment: Environment) -> None:
+        """The tag means another image by now: the next to ask learns which. What was learned just now holds."""
+        name = self.name(drive, environment)
+        if name in self._digests and time.monotonic() - self._digests[name][1] > LEARNED_S:
+            del self._digests[name]
 
     @property
     def busy(self) -> bool:
@@ -92,4 +111,5 @@ class Environments:
 
     def close(self) -> None:
         """Begin nothing more."""
-        self._builder.shutdown(wait=False, cancel_futures=True)
+        for builder in (self._builder, self._plain):
+            builder.shutdown(wait=False, cancel_futures=True)

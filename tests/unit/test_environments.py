@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,7 @@ def test_a_tag_that_is_pushed_again_is_seen(monkeypatch: pytest.MonkeyPatch, ima
 
     now = SimpleNamespace(value=0.0)
     monkeypatch.setattr(environments.time, "monotonic", lambda: now.value)
-    backend: Any = SimpleNamespace(prepare=prepare, wake=lambda: None)
+    backend: Any = SimpleNamespace(name="kubernetes", prepare=prepare, wake=lambda: None)
     drive: Any = SimpleNamespace(stand_ins={image: SimpleNamespace(lock=lock)} if lock else {})
     known = Environments(backend, lambda _: None)
     environment = Environment(EnvironmentKind.CONTAINER, image)
@@ -39,4 +40,26 @@ def test_a_tag_that_is_pushed_again_is_seen(monkeypatch: pytest.MonkeyPatch, ima
     now.value += environments.TAG_AGE_S + 1
     assert digest() == f"sha256:{times}"
     assert known.known(drive, environment) == f"sha256:{times}"
+    known.close()
+
+
+def test_an_image_that_takes_long_holds_up_nobody() -> None:
+    go_on = threading.Event()
+    woken = threading.Event()
+
+    def prepare(environment: Environment, *_: Any) -> str:
+        if environment.image == "slow":
+            go_on.wait(20)
+        return f"sha256:{environment.image}"
+
+    backend: Any = SimpleNamespace(name="kubernetes", prepare=prepare, wake=woken.set)
+    drive: Any = SimpleNamespace(stand_ins={})
+    known = Environments(backend, lambda _: None)
+    assert known.digest(drive, Environment(EnvironmentKind.CONTAINER, "slow")) is None
+    assert known.digest(drive, Environment(EnvironmentKind.CONTAINER, "quick")) in (None, "sha256:quick")
+    assert woken.wait(20)
+    assert known.digest(drive, Environment(EnvironmentKind.CONTAINER, "quick")) == "sha256:quick"
+    assert known.digest(drive, Environment(EnvironmentKind.PROCESS)) == "sha256:"
+    assert known.digest(drive, Environment(EnvironmentKind.CONTAINER, "slow")) is None
+    go_on.set()
     known.close()

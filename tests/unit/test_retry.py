@@ -31,6 +31,16 @@ def test_what_the_platform_did_is_tried_again_so_often(reason: str) -> None:
     assert max(waits) <= LONGEST_WAIT_S
 
 
+def test_an_image_is_asked_for_again_if_its_registry_may_have_been_away() -> None:
+    tries = [Try(Cause.IMAGE, "image-pull")]
+    waits = []
+    while (again := retry(tries)) is not None:
+        waits.append(again.after_s)
+        tries.append(tries[0])
+    assert waits == [15.0, 30.0, 60.0, 120.0]
+    assert retry([Try(Cause.IMAGE, "image-missing")]) is None
+
+
 def test_each_reason_has_a_limit_of_its_own() -> None:
     tries = [Try(Cause.LOST, "preempted")] * 10 + [Try(Cause.LOST, SHUT_DOWN)] * 5 + [Try(Cause.LOST)] * 2
     assert retry(tries) is not None

@@ -18,6 +18,7 @@ from reana_lite.backends.kubernetes.images import digest_in
 from reana_lite.backends.kubernetes.paths import NOT_BEGUN
 from reana_lite.backends.kubernetes.record import About, Container, Pod, phases
 from reana_lite.job import Cause, JobOutcome, JobState
+from reana_lite.retry import IMAGE_CHANGED
 
 BAD_IMAGE = (
     "ErrImagePull",
@@ -31,6 +32,9 @@ BAD_IMAGE = (
 
 HOPELESS = ("InvalidImageName", "ErrImageNeverPull")
 """Those of them that no waiting mends."""
+
+_MISSING = ("not found", "manifest unknown", "unauthorized", "denied", "forbidden", "invalid reference")
+"""Words of a registry that says the same however often it is asked."""
 
 BAD_START = ("CreateContainerError", "CreateContainerConfigError", "RunContainerError")
 """Reasons for which a container waits that cannot be made."""
@@ -49,7 +53,7 @@ _DISRUPTIONS = {
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known of an attempt when it is over. `intent` is what we ended it for: "", stopped, time, image, start,
-    stager; `why` says more. `staged` is the stager's record, {} if there is none."""
+    stager, unschedulable, lost; `why` says more. `staged` is the stager's record, {} if there is none."""
 
     about: About
     pod: Pod | None = None
@@ -60,6 +64,11 @@ class Evidence:
     submitted_at: float = 0.0
     created_at: float = 0.0
     now: float = 0.0
+
+
+def is_hopeless(said: str) -> bool:
+    """Whether no waiting mends an image that cannot be had, by the kubelet's reason and words."""
+    return any(reason in said for reason in HOPELESS) or any(words in said.lower() for words in _MISSING)
 
 
 def staged_in(container: Container) -> dict[str, Any]:
@@ -115,8 +124,10 @@ def _verdict(evidence: Evidence, pod: Pod) -> _Verdict:
         ran, wanted = digest_in(pod.step.image_id), digest_in(about.digest)
         if ran and wanted and ran != wanted:
             text = f"image {about.image} means another image by now ({ran[:19]}..., it was {wanted[:19]}...)"
-            return _lost(code, text, "image-changed")
-        return JobState.FINISHED, None, 0, "", ""
+            return _lost(code, text, IMAGE_CHANGED)
+        # One of its processes, and the step went on: it says itself that it ended well.
+        note = "a process of it was killed for memory" if pod.step.reason == "OOMKilled" else ""
+        return JobState.FINISHED, None, 0, note, ""
     if evidence.intent == "time" or staged.get("cause") == "time":
         judged = verdict.judge(exit_code=code or 0, reason="time", limit=about.timeout_s)
         return JobState.FAILED, Cause.TIME, code, judged["message"], ""
@@ -140,12 +151,13 @@ def _lost(code: int | None, message: str, reason: str) -> _Verdict:
 def _of_image(evidence: Evidence, pod: Pod, code: int | None) -> _Verdict | None:
     """An image that cannot be had, or in which nothing can be started."""
     if evidence.intent == "image":
-        return JobState.FAILED, Cause.IMAGE, None, evidence.why, "image-pull"
+        reason = "image-missing" if is_hopeless(evidence.why) else "image-pull"
+        return JobState.FAILED, Cause.IMAGE, None, evidence.why, reason
     if pod.step.reason in _NOT_STARTED:
         text = f"nothing can be started in its image (has it no sh?): {_sentence(pod.step.message)}"
         return JobState.FAILED, Cause.IMAGE, code, text, "image-start"
-    if evidence.intent == "start":
-        return _lost(None, evidence.why, "start")
+    if evidence.intent in ("start", "unschedulable"):
+        return _lost(None, evidence.why, evidence.intent)
     return None
 
 

@@ -5,6 +5,7 @@ Decisions only, from an attempt with its last pod record and a clock; the backen
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reana_lite.backends.kubernetes import ends
@@ -17,6 +18,10 @@ ORPHAN_S = 5.0
 
 DEAF_S = 60.0
 """How long beyond its grace a pod may stay on a node that does not answer (seconds)."""
+
+
+STUCK_S = 600.0
+"""How long a pod may be without a node while all places are taken and others are given nodes (seconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,27 @@ def given_up(there: Pod, options: Options, now: float) -> bool:
     return bool(there.unheard_at) and there.unheard_at + options.node_lost_s + options.grace_s + DEAF_S < now
 
 
+def stuck(attempts: Iterable[Attempt], now: float) -> list[Attempt]:
+    """Those for which no node can be found while others are: they go back to the queue, so that others may have their place.
+
+    A cluster that is merely full gives nodes in the order of asking; so a pod waits in vain that was overtaken by a
+    later one, or while no pod at all has got a node for long.
+    """
+    pods = [one.pod for one in attempts if one.pod is not None]
+    served = [there for there in pods if there.node]
+    newest = max((there.created_at for there in served), default=0.0)
+    is_moving = max((there.scheduled_at for there in served), default=0.0) > now - STUCK_S
+    return [
+        one
+        for one in attempts
+        if (there := one.pod) is not None
+        and there.unschedulable
+        and not there.node
+        and now - there.created_at > STUCK_S
+        and (newest > there.created_at or not is_moving)
+    ]
+
+
 def _trouble(one: Attempt, there: Pod, options: Options) -> Due | None:
     """Why containers cannot begin or end as they should."""
     for what, container in (("image", there.step), ("stager's image", there.stager)):
@@ -80,7 +106,7 @@ def _trouble(one: Attempt, there: Pod, options: Options) -> Due | None:
         text = " ".join(container.message.split())[:400]
         if container.reason in ends.BAD_IMAGE:
             image = one.about.image if what == "image" else options.stager_image
-            patience_s = 10.0 if container.reason in ends.HOPELESS else options.image_deadline_s
+            patience_s = 10.0 if ends.is_hopeless(f"{container.reason} {text}") else options.image_deadline_s
             return Due("image", f"{what} {image} cannot be had: {container.reason} {text}".strip(), patience_s)
         if container.reason in ends.BAD_START:
             return Due("start", f"its container cannot be made: {container.reason} {text}".strip(), 120.0)

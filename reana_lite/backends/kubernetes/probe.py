@@ -18,25 +18,24 @@ from reana_lite.backends.kubernetes.record import Pod, pod_from
 from reana_lite.errors import Unavailable
 
 POLL_S = 0.3
-LONGEST_S = 3600.0
+LONGEST_S = 1800.0
+"""How long a node for the probe is waited for (seconds): clusters that grow need some minutes."""
 
 
 class Probe:
-    """See the module. Called from any thread, answers one at a time; the worker remembers digests as long as it trusts them."""
+    """See the module. Called from any thread; whoever calls remembers digests for as long as they are trusted."""
 
     def __init__(self, api: Api, options: Options, ended: threading.Event) -> None:
         self.api = api
         self.options = options
         self._ended = ended
-        self._lock = threading.Lock()
 
     def digest(self, image: str, say: Say) -> str:
         """The digest ("sha256:...") of an image; raises Unavailable with the kubelet's sentence."""
         reference = images.parse(image)
         if reference.digest:
             return reference.digest
-        with self._lock:
-            return self._ask(image, say)
+        return self._ask(image, say)
 
     def _ask(self, image: str, say: Say) -> str:
         name = f"{pod.job_name(self.options.installation, image, 0)[:-2]}-{secrets.token_hex(3)}"
@@ -64,14 +63,14 @@ class Probe:
                     return digest
                 bad = there.step.reason in ends.BAD_IMAGE
                 trouble_at = (trouble_at or time.monotonic()) if bad else 0.0
-                patience = 3.0 if there.step.reason in ends.HOPELESS else min(30.0, self.options.image_deadline_s)
-                if bad and time.monotonic() - trouble_at >= patience:
-                    text = " ".join(f"{there.step.reason} {there.step.message}".split())
+                text = " ".join(f"{there.step.reason} {there.step.message}".split())
+                patience_s = 3.0 if ends.is_hopeless(text) else self.options.image_deadline_s
+                if bad and time.monotonic() - trouble_at >= patience_s:
                     raise Unavailable(f"image {image} cannot be had: {text}", image=image)
                 told = self._tell(there, image, told, say, time.monotonic() - begun)
             if self._ended.wait(POLL_S):
                 raise Unavailable("the backend is closed")
-        raise Unavailable(f"no node tried the image {image} within an hour", image=image)
+        raise Unavailable(f"no node tried the image {image} within half an hour", image=image)
 
     @staticmethod
     def _tell(there: Pod, image: str, told: str, say: Say, waited_s: float) -> str:

@@ -300,6 +300,10 @@ def ended(code: int = 0, reason: str = "", **more: Any) -> Pod:
         (Evidence(ABOUT, ended(143, deleting_at=1.0), {"state": "stopped"}), JobState.FAILED, Cause.LOST, "deleted"),
         (Evidence(ABOUT, None), JobState.FAILED, Cause.LOST, "deleted"),
         (Evidence(ABOUT, Pod("p"), intent="image", why="no"), JobState.FAILED, Cause.IMAGE, "image-pull"),
+        (
+            Evidence(ABOUT, Pod("p"), intent="image", why="image x cannot be had: ErrImagePull x: not found"),
+            JobState.FAILED, Cause.IMAGE, "image-missing",
+        ),
         (Evidence(ABOUT, ended(128, "StartError"), {}), JobState.FAILED, Cause.IMAGE, "image-start"),
         (
             Evidence(ABOUT, ended(0), {"state": "failed", "cause": "lost", "error": "no storage"}),
@@ -330,3 +334,17 @@ def test_ends(evidence: Evidence, state: JobState, cause: Cause | None, reason: 
 def test_evictions_for_its_own_disk_are_not_those_for_the_nodes(message: str, cause: Cause) -> None:
     there = Pod("p", about=ABOUT, phase="Failed", reason="Evicted", message=message)
     assert ends.outcome_of(Evidence(ABOUT, there)).cause is cause
+
+
+def test_a_step_that_outlived_a_process_killed_for_memory_is_finished_with_a_note() -> None:
+    outcome = ends.outcome_of(Evidence(ABOUT, ended(0, "OOMKilled"), WELL, MANIFEST))
+    assert (outcome.state, outcome.cause) == (JobState.FINISHED, None)
+    assert "killed for memory" in outcome.message
+    failed = ends.outcome_of(Evidence(ABOUT, ended(1, "OOMKilled"), {"state": "failed", "cause": "exit"}))
+    assert failed.cause is Cause.MEMORY
+
+
+def test_a_probe_that_is_left_alone_ends_by_itself() -> None:
+    spec = pod.probe_of("x:1", DEFAULTS, "probe")["spec"]
+    assert spec["activeDeadlineSeconds"] >= 3600
+    assert spec["ttlSecondsAfterFinished"] > 0
