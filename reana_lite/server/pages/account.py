@@ -64,12 +64,23 @@ def profile(made: str = "") -> str:
 def create_token() -> Any:
     """A new token, which is shown on this answer only."""
     form = request.form
-    days = form.get("days", 90, type=int)
     try:
+        days = _days(form.get("days", ""))
         made = here().create_token(form.get("name", "").strip(), form.get("role", ""), days)
     except InvalidInput as error:
         return onward(url_for("pages.profile"), error.message, bad=True)
     return profile(made)
+
+
+def _days(text: str) -> float:
+    """For how long a token is valid (days)."""
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0.0
+    if not 0 < days <= 3650:
+        raise InvalidInput(f"a token ends after 1 to 3650 days, not {text[:20]!r}", field="days", value=text[:20])
+    return days
 
 
 def revoke_token(token: str) -> Any:

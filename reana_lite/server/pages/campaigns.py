@@ -16,6 +16,7 @@ from reana_lite.server.pages import gathering, plane, words
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.notice import onward
 from reana_lite.server.pages.row import row_of
+from reana_lite.server.pages.sharing import shares_of
 from reana_lite.server.pages.site import here
 
 PAGE = 40
@@ -36,9 +37,9 @@ def add(pages: Blueprint) -> None:
 
 
 def listed() -> str:
-    """Campaigns, the newest first."""
-    site = here()
-    return render_template("campaigns.html", rows=site.campaigns(limit=100))
+    """Campaigns, the newest first; with `?shared` those of others."""
+    shared = "shared" in request.args
+    return render_template("campaigns.html", rows=here().campaigns(limit=60, shared=shared), shared=shared)
 
 
 def campaign(name: str) -> Any:
@@ -61,9 +62,19 @@ def change(name: str, action: str) -> Any:
     record = site.campaign(name)
     address = url_for("pages.campaign", name=record.id)
     try:
-        return onward(address, site.change_campaign(record.id, action, _axes()))
+        axes = _axes()
+        if action == "extend":
+            _need_all_axes(record, [name for name, *_ in axes])
+        return onward(address, site.change_campaign(record.id, action, axes))
     except InvalidInput as error:
         return onward(address, error.message, bad=True)
+
+
+def _need_all_axes(record: CampaignRecord, given: list[str]) -> None:
+    """Raises InvalidInput for an axis that is left out: its points would lie in another plane."""
+    missing = [axis for axis in record.request.axes if axis not in given]
+    if missing:
+        raise InvalidInput(f"{', '.join(missing)} has no value: give every axis one, or a range", field=missing[0])
 
 
 def _axes() -> list[tuple[str, str, str, str]]:
@@ -103,11 +114,21 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
         "campaign": record, "progress": progress, "state": state, "axes": axes, "x": x, "y": y, "picture": picture,
         "plane": mass_plane, "failed": failed[:20], "failures": len(failed), "analyses": analyses, "targets": targets,
         "point_states": POINT_STATES, "verdicts": Counter(str(o.verdict) for o in outcomes if o.verdict),
+        "extend": extension_axes(record, rows), "many": len(rows) > plane.MANY, "shares": shares_of(record),
         "limits": known[:LIMITS], "axis_title": plane.axis_title, "symbol": words.symbol,
         "bar": bar(progress.points, progress.total),
         "over": not progress.count("planned", "queued", "running", "created") or bool(progress.stopped),
         "invalid": sum(not o.within_validity for o in outcomes), "done": sum(o.status is Status.OK for o in outcomes),
     }  # fmt: skip
+
+
+def extension_axes(record: CampaignRecord, rows: list[gathering.Row]) -> list[tuple[str, str]]:
+    """(axis, its value if all points have the same) for every axis that points of the campaign are given on."""
+    found = []
+    for axis in record.request.axes:
+        values = {str(value) for row in rows if (value := row.point.point.values.get(axis)) is not None}
+        found.append((axis, values.pop() if len(values) == 1 else ""))
+    return found
 
 
 def shown_points(rows: list[gathering.Row], axes: list[str], page: int) -> dict[str, Any]:

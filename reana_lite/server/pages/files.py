@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 from flask import Blueprint, Response, render_template, request
 
@@ -207,9 +206,7 @@ def raw(name: str, path: str) -> Response:
     if size is not None:
         answer.headers["Content-Length"] = str(size)
     file = words.plain(path.rpartition("/")[2])
-    answer.headers["Content-Disposition"] = (
-        f"{'attachment' if keep else 'inline'}; filename*=UTF-8''{quote(file, safe='')}"
-    )
+    answer.headers["Content-Disposition"] = headers.disposition(file, keep=keep)
     pdf = kind == "application/pdf" and not keep
     answer.headers["Content-Security-Policy"] = headers.PDF if pdf else headers.ARTIFACT
     return answer

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
+
+from sqlalchemy import func, select
 
 from reana_lite.comparison import (
     MassLimit,
@@ -20,7 +23,7 @@ from reana_lite.comparison import (
     outcome_of,
     rows_of,
 )
-from reana_lite.database import Database, RunRecord, campaigns
+from reana_lite.database import Database, RunRecord, campaigns, tables
 from reana_lite.database.campaigns import CampaignRecord, PointRecord
 from reana_lite.errors import ReanaLiteError
 from reana_lite.result import Result, result_of
@@ -32,9 +35,13 @@ KEPT = 20_000
 PLANES = 200
 """Planes and lists of mass limits that are kept in memory (some 100 kB each for 1,000 points)."""
 
+CAMPAIGNS = 50
+"""Campaigns whose points are kept in memory."""
+
 T = TypeVar("T")
 
 _made: OrderedDict[tuple[str, ...], tuple[Any]] = OrderedDict()
+_rows: OrderedDict[tuple[str, str], tuple[tuple[Any, ...], list[Row]]] = OrderedDict()
 _kept: OrderedDict[tuple[str, str], Outcome] = OrderedDict()
 _lock = Lock()
 
@@ -70,8 +77,57 @@ class Row:
 
 
 def rows_of_campaign(database: Database, campaign: CampaignRecord, *, key: str) -> list[Row]:
-    """All points of a campaign in order."""
-    return [Row(point, _of_point(database, point, key)) for point in campaigns.all_points(database, campaign.id)]
+    """All points of a campaign in order; read anew only if a run of it has begun or ended."""
+    mark = _mark(database, campaign.id)
+    with _lock:
+        found = _rows.get((key, campaign.id))
+    if found is not None and found[0] == mark:
+        return found[1]
+    points = list(campaigns.all_points(database, campaign.id))
+    _read_results(database, [p.run for p in points if p.run and p.state == "finished"], key)
+    rows = [Row(point, _of_point(database, point, key)) for point in points]
+    complete = all(row.outcome.status is not Status.FAILED or row.point.state != "finished" for row in rows)
+    with _lock:
+        if complete:  # else a result is still to be read
+            _rows[key, campaign.id] = mark, rows
+        while len(_rows) > CAMPAIGNS:
+            _rows.popitem(last=False)
+    return rows
+
+
+def _mark(database: Database, campaign: str) -> tuple[Any, ...]:
+    """Changes whenever a point of a campaign does."""
+    runs, points = tables.runs, tables.points
+    of = points.c.campaign == campaign
+    states = (
+        select(runs.c.state, func.count(), func.max(runs.c.created_at), func.max(runs.c.ended_at))
+        .select_from(points.outerjoin(runs, runs.c.id == points.c.run))
+        .where(of)
+        .group_by(runs.c.state)
+        .order_by(runs.c.state)
+    )
+    refused = select(func.count()).where(of, points.c.error != "")
+    with database._reading() as connection:
+        return (*(tuple(row) for row in connection.execute(states)), connection.execute(refused).scalar_one())
+
+
+def _read_results(database: Database, runs: Sequence[str], key: str) -> None:
+    """Read results that are not in memory, many with one question."""
+    with _lock:
+        wanted = [run for run in runs if (key, run) not in _kept]
+    results = tables.results
+    for start in range(0, len(wanted), 200):
+        some = wanted[start : start + 200]
+        statement = select(results.c.run, results.c.document).where(results.c.kind == "result", results.c.run.in_(some))
+        with database._reading() as connection:
+            found = connection.execute(statement).all()
+        for run, document in found:
+            outcome = outcome_of(result_of(json.loads(document), known=True))
+            with _lock:
+                _kept[key, run] = outcome
+    with _lock:
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
 
 
 def _of_point(database: Database, point: PointRecord, key: str) -> Outcome:

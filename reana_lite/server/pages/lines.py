@@ -35,7 +35,7 @@ class UserLine:
     role: str
     active: bool
     runs: int
-    used_bytes: int
+    used_bytes: int | None
     limit_bytes: int | None
 
 

@@ -22,6 +22,10 @@ MANY = 400
 """Marks from which on they are drawn without words and are no stops of the keyboard: the table has the same links."""
 
 
+CROWD = 2500
+"""Marks from which on they are drawn as one shape for each kind, without links."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """One point: `kind` is its verdict, or its state while it has none; `said` all of it in words."""
@@ -70,6 +74,19 @@ class Picture:
         """The marks by kind, in the order of the legend."""
         found = [(kind, [mark for mark in self.marks if mark.kind == kind]) for kind in KINDS]
         return [(kind, marks) for kind, marks in found if marks]
+
+    def one_shape(self, kind: str) -> str:
+        """The marks of a kind that nobody can follow to a run, as one path; "" if there are none."""
+        if not self.many:
+            return ""
+        crowd = len(self.marks) > CROWD
+        found = [mark for mark in self.marks if mark.kind == kind and (crowd or not mark.run)]
+        return "".join(shape(kind, mark.x, mark.y, self.radius) for mark in found)
+
+    @property
+    def crowd(self) -> bool:
+        """Whether there are so many points that none is a link."""
+        return len(self.marks) > CROWD
 
     @property
     def many(self) -> bool:

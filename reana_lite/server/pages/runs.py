@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +21,21 @@ from reana_lite.event import RunState
 from reana_lite.server.pages import browse, graph, headers, words
 from reana_lite.server.pages.gathering import result_of_run
 from reana_lite.server.pages.living import changed
+from reana_lite.server.pages.sharing import shares_of
 from reana_lite.server.pages.site import here
+from reana_lite.storage.base import Storage
 
 PAGE = 50
 """Runs on one page."""
 
 TAIL_BYTES = 32_000
 """How much of a log is shown on its own page."""
+
+BLOCK = 1 << 18
+"""How much of a log is in memory at a time when all of it is sent (bytes)."""
+
+READ_S = 60.0
+"""How long after its end a result of a run may still have to be read (seconds)."""
 
 PART_BYTES = 8_000
 """How much of a log is shown on the page of its run."""
@@ -53,11 +63,11 @@ def add(pages: Blueprint) -> None:
 def listed() -> str:
     """Runs, the newest first, filtered."""
     site = here()
-    chosen = {name: request.args.get(name, "") for name in ("state", "analysis", "name", "campaign")}
+    chosen = {name: request.args.get(name, "") for name in ("state", "analysis", "name", "campaign", "shared")}
     states = [chosen["state"]] if chosen["state"] in set(RunState) else []
     found = site.runs(
         states=states, analysis=chosen["analysis"] or None, campaign=chosen["campaign"] or None, name=chosen["name"] or None,
-        before=request.args.get("before") or None, limit=PAGE + 1,
+        before=request.args.get("before") or None, limit=PAGE + 1, shared=bool(chosen["shared"]),
     )  # fmt: skip
     analyses = [entry.name for entry in site.catalogue().entries()]
     more = found[PAGE - 1].id if len(found) > PAGE else ""
@@ -98,7 +108,7 @@ def run(name: str) -> Any:
     record = site.run(name)
     if name != record.id:
         return redirect(url_for("pages.run", name=record.id))
-    return render_template("run.html", **_shown(record))
+    return render_template("run.html", shares=shares_of(record), **_shown(record))
 
 
 def live(name: str) -> Response:
@@ -111,6 +121,8 @@ def _shown(record: RunRecord) -> dict[str, Any]:
     database = here().database
     nodes = database.nodes_of(record.id)
     over = str(record.state) if record.state in OVER else ""
+    declared = database.get_result(record.id, "declared") if over == "finished" else None
+    reading = over == "finished" and declared is None and time.time() - (record.ended_at or 0.0) < READ_S
     unfold = request.args.get("stage", "")
     page = max(0, request.args.get("page", 0, type=int))
     drawing = graph.draw(needs_of(database, record.id), nodes, unfold=unfold, page=page, over=over)
@@ -119,11 +131,13 @@ def _shown(record: RunRecord) -> dict[str, Any]:
     node = request.args.get("node", "")
     chosen = next((one for one in nodes if one.node == node), None)
     unfolded = [one for one in nodes if graph.stage_of(one.node) == unfold] if unfold else []
+    site = here()
     return {
-        "may_change": here().may_change(record),
-        "run": record, "drawing": drawing, "unfold": unfold, "page": page, "result": found, "over": bool(over),
+        "may_change": site.may_change(record), "may_see": site.may_see,
+        "run": record, "drawing": drawing, "unfold": unfold, "page": page, "result": found, "reading": reading,
+        "over": bool(over) and not reading,
         "unfolded": len(unfolded), "page_size": graph.PAGE, "failures": _failures(database, record, nodes),
-        "declared": database.get_result(record.id, "declared") if over == "finished" else None,
+        "declared": declared,
         "timings": timings(jobs), "node": chosen, "current": _log_of(record, nodes, chosen),
         "analysis": _analysis(record), "nodes": nodes, "job": _job(jobs, chosen),
     }  # fmt: skip
@@ -161,7 +175,7 @@ def _failures(database: Database, record: RunRecord, nodes: list[NodeRecord]) ->
         attempt = next((one for one in database.attempts(node.key) if one.attempt == node.attempt), None)
         cause = attempt.cause if attempt is not None else "image"
         message = attempt.message if attempt is not None else "its software could not be had"
-        text = words.log_text(here().storage.log(node.key, node.attempt)[-PART_BYTES:]) if attempt is not None else ""
+        text = words.log_text(here().storage.log(node.key, node.attempt, -PART_BYTES)) if attempt is not None else ""
         tail = "\n".join(text.rstrip().split("\n")[-TAIL_LINES:])
         found.append(Failure(node.node, cause, message, advice(cause, node.node, record.id), tail))
     return found
@@ -198,10 +212,29 @@ def _log_of(record: RunRecord, nodes: list[NodeRecord], chosen: NodeRecord | Non
 
 
 def _tail(record: RunRecord, node: NodeRecord, most: int = TAIL_BYTES) -> dict[str, Any]:
-    content = here().storage.log(node.key, node.attempt)
-    start = max(0, len(content) - most)
-    return {"node": node.node, "text": words.log_text(content[start:]), "cut": start, "offset": len(content),
+    """The end of a log, and where what comes after it begins."""
+    storage = here().storage
+    content = storage.log(node.key, node.attempt, -most)
+    start = 0
+    if len(content) >= most:
+        start = max(0, log_size(storage, node) - most)
+        content = storage.log(node.key, node.attempt, start, limit=2 * most)
+    return {"node": node.node, "text": words.log_text(content), "cut": start, "offset": start + len(content),
             "going": node.state == "running" and record.state not in OVER}  # fmt: skip
+
+
+def log_size(storage: Storage, node: NodeRecord) -> int:
+    """How long a log is (bytes), by asking for single bytes of it: it may be too long to be read."""
+    low, high = 0, 1 << 16
+    while storage.log(node.key, node.attempt, high, limit=1):
+        low, high = high, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        if storage.log(node.key, node.attempt, middle, limit=1):
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _node(record: RunRecord) -> NodeRecord:
@@ -217,11 +250,17 @@ def log(name: str) -> Any:
     record = here().run(name)
     node = _node(record)
     if "raw" in request.args:
-        content = here().storage.log(node.key, node.attempt)
-        answer = Response(content, mimetype="text/plain")
-        answer.headers["Content-Disposition"] = f"attachment; filename={record.id}{node.node.replace('/', '-')}.log"
+        answer = Response(_whole_log(here().storage, node), mimetype="text/plain")
+        answer.headers["Content-Disposition"] = headers.disposition(f"{record.id}{node.node.replace('/', '-')}.log")
         return answer
     return render_template("log.html", run=record, current=_tail(record, node))
+
+
+def _whole_log(storage: Storage, node: NodeRecord) -> Iterator[bytes]:
+    offset = 0
+    while block := storage.log(node.key, node.attempt, offset, limit=BLOCK):
+        offset += len(block)
+        yield block
 
 
 def log_more(name: str) -> str:
@@ -229,8 +268,8 @@ def log_more(name: str) -> str:
     record = here().run(name)
     node = _node(record)
     offset = max(0, request.args.get("offset", 0, type=int))
-    content = here().storage.log(node.key, node.attempt, offset=offset)
-    going = node.state == "running" and record.state not in OVER
+    content = here().storage.log(node.key, node.attempt, offset, limit=TAIL_BYTES)
+    going = (node.state == "running" and record.state not in OVER) or len(content) == TAIL_BYTES
     return render_template("_log_more.html", run=record, current={
         "node": node.node, "text": words.log_text(content), "offset": offset + len(content), "going": going,
     })  # fmt: skip

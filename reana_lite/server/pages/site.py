@@ -19,7 +19,7 @@ from reana_lite.config import Settings
 from reana_lite.database import Database, RunRecord, accounts, campaigns, listing, tables
 from reana_lite.database.accounts import Role, User
 from reana_lite.database.campaigns import CampaignRecord
-from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 from reana_lite.forecast import Forecast
 from reana_lite.server import auth, submissions, uploads
 from reana_lite.server.auth import Verb
@@ -82,6 +82,14 @@ class Asked:
         return bool(self.axes or self.table or self.each or self.patchset or self.published)
 
 
+SUMMED = 12
+"""Users for whom it is summed up what they have taken, which takes time; of more, who looks for one of them sees it."""
+
+
+def _kind(thing: RunRecord | CampaignRecord) -> str:
+    return "run" if isinstance(thing, RunRecord) else "campaign"
+
+
 class Site:
     """The server as pages see it. What a viewer may not see raises NotFound; what they may not do NotAllowed."""
 
@@ -120,26 +128,55 @@ class Site:
 
     def runs(
         self, *, states: Sequence[str] = (), analysis: str | None = None, campaign: str | None = None,
-        name: str | None = None, before: str | None = None, limit: int, everybody: bool = False,
+        name: str | None = None, before: str | None = None, limit: int, everybody: bool = False, shared: bool = False,
     ) -> list[RunRecord]:  # fmt: skip
-        """The viewer's runs, the newest first; those of a campaign they may see; of `everybody` for administrators."""
+        """The viewer's runs, the newest first; those of a campaign they may see, those that others share with them, or of
+        `everybody` for administrators. `before` is the last run of the page before."""
         who = auth.need(Verb.ADMINISTER) if everybody else auth.caller()
-        owner = None if everybody else who.name
+        owner = None if everybody or shared else who.name
         if campaign:
             found = auth.campaign_named(campaign)
             campaign, owner = found.id, found.owner
-        return self.database.list_runs(
-            states=states, analysis=analysis, campaign=campaign, name=name, before=before, limit=limit,
-            owner=owner,
+        last = listing.find_run(self.database, before) if before else None
+        return listing.runs(
+            self.database, owner=owner, states=states, analysis=analysis, campaign=campaign, name=name, limit=limit,
+            shared_with=who.name if shared else None, after=(last.created_at, last.id) if last is not None else None,
         )  # fmt: skip
+
+    def shares(self, thing: RunRecord | CampaignRecord) -> list[str]:
+        """Who else may see a run or campaign."""
+        return accounts.shared_with(self.database, _kind(thing), thing.id)
+
+    def share(self, thing: RunRecord | CampaignRecord, user: str, *, end: bool) -> str:
+        """Let a user see it, or not any more; gives a sentence. Raises InvalidInput if there is nobody of that name."""
+        who, kind = auth.caller(), _kind(thing)
+        if not auth.may(who, Verb.CHANGE, thing):
+            raise NotAllowed(f"only its owner may share this {kind}")
+        if end:
+            accounts.unshare(self.database, kind, thing.id, user)
+            submissions.note(who, f"unshare {kind}", f"{thing.id} {user}")
+            return f"{user} does not see this {kind} any more."
+        found = auth.user_named(user)
+        if found is None or found.disabled:
+            raise InvalidInput(f"there is no user {user[:100]!r}", field="user", value=user[:100])
+        accounts.share(self.database, kind, thing.id, found.name)
+        submissions.note(who, f"share {kind}", f"{thing.id} {found.name}")
+        return f"{found.name} sees this {kind} now."
+
+    def may_see(self, run: str) -> bool:
+        """Whether a run is there for the viewer."""
+        found = listing.find_run(self.database, run) if run else None
+        return found is not None and auth.may(auth.caller(), Verb.SEE, found)
 
     def campaign(self, name: str) -> CampaignRecord:
         """A campaign that the viewer may read."""
         return auth.campaign_named(name)
 
-    def campaigns(self, *, limit: int) -> list[tuple[CampaignRecord, Progress]]:
-        """The viewer's campaigns, the newest first, and how far they are."""
-        found = campaigns.listed(self.database, owner=auth.caller().name, limit=limit)
+    def campaigns(self, *, limit: int, shared: bool = False) -> list[tuple[CampaignRecord, Progress]]:
+        """The viewer's campaigns (or those that others share with them), the newest first, and how far they are."""
+        name = auth.caller().name
+        owner, other = (None, name) if shared else (name, None)
+        found = listing.campaign_page(self.database, owner=owner, shared_with=other, limit=limit)
         return [(one, campaigns.progress(self.database, one.id)) for one in found]
 
     def may_change(self, thing: RunRecord | CampaignRecord) -> bool:
@@ -260,7 +297,7 @@ class Site:
         lines = []
         known = [u for u in accounts.list_users(self.database) if words.lower() in f"{u.name} {u.email}".lower()]
         for user in known[:limit]:
-            taken = submissions.usage(installation(), user.name).disk_bytes
+            taken = submissions.usage(installation(), user.name).disk_bytes if len(known) <= SUMMED else None
             most = user.quota.disk_bytes or None
             lines.append(UserLine(user.name, str(user.role), not user.disabled, counts.get(user.name, 0), taken, most))
         return lines
@@ -271,6 +308,8 @@ class Site:
         name = values.get("name", "").strip()
         if action == "create":
             role = auth.checked_role(values.get("role", ""))
+            if role is not Role.ADMIN and not accounts.are_there(self.database):
+                raise InvalidInput("the first account must be an administrator's", field="role", value=str(role))
             accounts.add_user(self.database, User(name, role, password=hashed(values.get("password", ""))))
             submissions.note(who, "create user", name)
             return f"{name} may sign in now."

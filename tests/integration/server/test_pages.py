@@ -390,3 +390,79 @@ def test_formulas_in_csv_are_defused() -> None:
     assert cell("=1+1") == "'=1+1"
     assert cell("@SUM(A1)") == "'@SUM(A1)"
     assert cell(-1.5) == -1.5
+
+
+def test_an_extension_needs_every_axis(world: World) -> None:
+    client = world.browser("alice")
+    campaign = begin(client, "counting", theory="scan", **(axes(2000, 2200, 300)), **FAST)
+    page = client.get(f"/campaigns/{campaign}").text
+    assert 'name="a.m_lsp.from" value="300"' in page, "what all points have is filled in"
+    where = f"/campaigns/{campaign}/extend"
+    assert "m_lsp has no value" in client.get(send(client, where, a__m_gluino__from="2400").location).text
+    send(client, where, a__m_gluino__from="2400", a__m_lsp__from="300")
+    points = [dict(row.point.values) for row in campaigns.all_points(world.database, campaign)]
+    assert points[-1] == {"m_gluino": 2400, "m_lsp": 300}
+    assert len(points) == 3
+
+
+def test_a_run_and_a_campaign_are_shared_from_their_pages(world: World) -> None:
+    alice, bob = world.browser("alice"), world.browser("bob")
+    run = begin(alice, p__n="2")
+    campaign = begin(alice, "counting", theory="scan", **axes(2000, 2200, 0), **FAST)
+    assert bob.get(f"/runs/{run}").status_code == 404
+    assert "no user" in alice.get(send(alice, f"/runs/{run}/share", user="nobody").location).text
+    for kind, name in (("runs", run), ("campaigns", campaign)):
+        send(alice, f"/{kind}/{name}/share", user="bob")
+        assert bob.get(f"/{kind}/{name}").status_code == 200
+        assert name not in bob.get(f"/{kind}").text
+        assert name in bob.get(f"/{kind}?shared=1").text
+        assert "Shared with" not in bob.get(f"/{kind}/{name}").text, "only who may change it shares it on"
+        send(bob, f"/{kind}/{name}/share", 403, user="eve")
+        send(alice, f"/{kind}/{name}/share", user="bob", end="1")
+        assert bob.get(f"/{kind}/{name}").status_code == 404
+
+
+def test_a_deleted_run_is_listed_no_more(world: World) -> None:
+    client = world.browser("alice")
+    run = begin(client, p__n="2")
+    world.drive()
+    assert world.client("alice").delete(f"/api/v1/runs/{run}").status_code in (200, 204)
+    for page in ("/", "/runs", "/compare"):
+        assert run not in client.get(page).text, page
+
+
+def test_how_long_a_token_lives_is_a_number(world: World) -> None:
+    client = world.browser("alice")
+    for days in ("1O", "0", "-3", ""):
+        answer = send(client, "/profile/tokens", name="t", role="user", days=days)
+        assert "a token ends after 1 to 3650 days" in client.get(answer.location).text
+    assert client.get("/profile").text.count(">Revoke<") == 1, "only the one there was before"
+
+
+def test_the_first_account_is_an_administrators(laptop: World) -> None:
+    client = laptop.browser("laptop")
+    new = {"name": "mallory", "password": PASSWORD, "role": "user"}
+    send(client, "/admin/users/create", **new)
+    from reana_lite.database import accounts
+
+    assert not accounts.are_there(laptop.database)
+
+
+def test_a_long_log_is_not_read_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.browser("alice")
+    run = begin(client, p__n="2")
+    world.drive()
+    text = b"0123456789abcde\n" * 20_000
+    asked: list[int] = []
+
+    def log(key: str, attempt: int, offset: int = 0, *, limit: int | None = None) -> bytes:
+        part = text[offset:] if limit is None else text[offset:][:limit]
+        asked.append(len(part))
+        return part
+
+    monkeypatch.setattr(world.storage, "log", log)
+    page = client.get(f"/runs/{run}/log?node=/say/0").text
+    assert "its first 288 kB are not shown" in page
+    assert page.count("0123456789abcde") == 2000
+    assert sum(asked) < 80_000
+    assert client.get(f"/runs/{run}/log?node=/say/0&raw=1").data == text
