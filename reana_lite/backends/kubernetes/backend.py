@@ -31,6 +31,7 @@ from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.backends.kubernetes.watch import Watch
 from reana_lite.errors import InvalidInput, ReanaLiteError, Unavailable
 from reana_lite.job import Cause, Environment, EnvironmentKind, JobSpec, JobState
+from reana_lite.retry import SHUT_DOWN
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +191,10 @@ class KubernetesBackend:
         about = about_from(found)
         if about is None or "deletionTimestamp" in found:
             return self._outcomes.without_job(about or About(*place))
+        if self._launch.lacked_secret(found):
+            # Whoever began it died before it had done so wholly: its pod waits for what nobody will bring.
+            self.api.delete_job(found["name"])
+            return Report(*place, failed(Cause.LOST, "its worker ended while it was begun", reason=SHUT_DOWN))
         return about, seconds(found.get("creationTimestamp"))
 
     def close(self) -> None:
@@ -321,6 +326,12 @@ class KubernetesBackend:
                     for one in list(self._attempts.values()):
                         if not one.over:
                             self._look_at(one, time.time())
+                    if self.room() == 0:
+                        for one in limits.stuck([o for o in self._attempts.values() if not o.over], time.time()):
+                            why = " ".join(one.pod.unschedulable.split())[:300] if one.pod is not None else ""
+                            self._intend(
+                                one, "unschedulable", f"no node can take it, and others wait for its place: {why}"
+                            )
                 if time.monotonic() - self._reconciled_at >= RECONCILE_S:
                     self._reconciled_at = time.monotonic()
                     self._reconcile()
@@ -358,7 +369,7 @@ class KubernetesBackend:
             there = one.pod
         if there is not None:
             one.sent = True
-            hard = one.intent in ("image", "start")
+            hard = one.intent in ("image", "start", "unschedulable")
             self.api.delete_pod(there.name, 0 if hard else max(1, round(self.options.grace_s)))
             return
         self.api.delete_job(one.name)

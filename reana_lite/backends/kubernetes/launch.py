@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, TypeVar
 
 from reana_lite.artifact import Manifest
@@ -24,11 +25,15 @@ from reana_lite.backends.kubernetes.paths import TICKET_LIMIT_BYTES
 from reana_lite.backends.kubernetes.record import about_from
 from reana_lite.backends.kubernetes.ticket import Bound, Documents, bind, ticket_of
 from reana_lite.backends.kubernetes.volume import Volume
-from reana_lite.backends.kubernetes.wants import wants_of
+from reana_lite.backends.kubernetes.wants import Wants, wants_of
+from reana_lite.backends.verdict import size
 from reana_lite.errors import InvalidInput, Unavailable
 from reana_lite.job import Cause, SecretKind
 
 T = TypeVar("T")
+
+MANIFESTS = 256
+"""How many manifests of inputs are kept at hand: those of a scatter have most of theirs in common."""
 
 
 class Closed(Exception):
@@ -70,7 +75,8 @@ class Launch:
         self.patiently = Patience(ended)
         self._ended = ended
         self._rate = Rate(options.create_per_s)
-        self._manifest = lru_cache(maxsize=256)(self._known_manifest)
+        self._manifests: OrderedDict[tuple[str, int, str], Manifest] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, one: Attempt) -> Report | None:
         """None if the Job is there now; a report of the end if there is nothing to run, or it cannot be."""
@@ -88,6 +94,8 @@ class Launch:
             wants = wants_of(task.job, self.options)
         except InvalidInput as error:
             return Report(one.key, one.attempt, failed(Cause.IMAGE, error.message, reason="not-allowed"))
+        if too_much := _too_much(wants, self.options):
+            return Report(one.key, one.attempt, failed(Cause.EXIT, too_much, reason="not-allowed"))
         bound = bind(task)
         if isinstance(self.storage, Volume):
             self._make_folders(self.storage, task, {"uid": wants.uid, "gid": self.options.gid}, view=bound.uses_view)
@@ -124,8 +132,10 @@ class Launch:
         """The ticket itself if it is small, which saves two requests per job; else a link to it."""
         task = one.task
         assert task is not None
+        digests = {(tree.key, tree.attempt): tree.digest for tree in task.inputs}
         ticket = ticket_of(
-            task, bound, storage=self.storage, manifest=self._manifest, valid_s=valid_s, timeout_s=timeout_s,
+            task, bound, storage=self.storage, manifest=lambda key, at: self._manifest(key, at, digests.get((key, at), "")),
+            valid_s=valid_s, timeout_s=timeout_s,
             most_files=self.options.most_files, most_bytes=self.options.most_output_bytes,
         )  # fmt: skip
         text = json.dumps(ticket, separators=(",", ":"))
@@ -134,10 +144,21 @@ class Launch:
         one.has_ticket = True
         return self.storage.put_ticket(ticket_name(task.key, task.attempt), text.encode(), valid_s=valid_s)
 
-    def _known_manifest(self, key: str, attempt: int) -> Manifest:
+    def _manifest(self, key: str, attempt: int, digest: str) -> Manifest:
+        """The manifest of an input. One that is as told is kept at hand: a place may be written anew under its name."""
+        name = key, attempt, digest
+        with self._lock:
+            if name in self._manifests:
+                self._manifests.move_to_end(name)
+                return self._manifests[name]
         found = self.storage.manifest(key, attempt)
         if found is None:
             raise Unavailable(f"an input is gone from storage ({key}/{attempt})", gone=True)
+        if found.digest == digest:
+            with self._lock:
+                self._manifests[name] = found
+                while len(self._manifests) > MANIFESTS:
+                    self._manifests.popitem(last=False)
         return found
 
     def _create_job(self, one: Attempt, document: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +183,19 @@ class Launch:
         one.created_at = one.created_at or time.time()
         return job
 
+    def lacked_secret(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a Job that somebody else has created has no Secret; it has an empty one then, and is of no use.
+
+        Secrets can be made here and not read: one that can be made was not there.
+        """
+        try:
+            self.api.create_secret(pod.secret_of({"metadata": metadata}, {}))
+        except Refused as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
     def _create_secret(self, job: Mapping[str, Any], values: Mapping[str, bytes]) -> None:
         if not job:
             return
@@ -170,6 +204,19 @@ class Launch:
         except Refused as error:
             if error.status != 409:
                 raise
+
+
+def _too_much(wants: Wants, options: Options) -> str:
+    """Why no node is to be waited for, in one sentence; "" if what is asked for can be had."""
+    asked: tuple[tuple[float, float | None, Callable[[float], str]], ...] = (
+        (wants.cpus, options.most_cpus, lambda n: f"{n:g} cores"),
+        (wants.memory_bytes, options.most_memory_bytes, lambda n: f"{size(int(n))} of memory"),
+        (wants.disk_bytes, getattr(options, "most_disk_bytes", None), lambda n: f"{size(int(n))} of disk"),
+    )
+    for amount, most, words in asked:
+        if most is not None and amount > most:
+            return f"it asks for {words(amount)}, but this cluster gives at most {words(most)} to a step"
+    return ""
 
 
 def _is_text(value: bytes) -> bool:

@@ -78,6 +78,10 @@ TERM goes to all processes of the step (a shell that is process 1 would keep it 
 """
 
 
+PROBE_S = 3600
+"""How long a probe may wait for a node and its image (seconds)."""
+
+
 def job_name(installation: str, key: str, attempt: int) -> str:
     """The name of an attempt's Job (and Secret): letters, digits and dashes, whatever the key."""
     site = hashlib.sha256(installation.encode()).hexdigest()[:6]
@@ -299,7 +303,8 @@ def probe_of(image: str, options: Options, name: str) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels},
         "spec": {
-            "backoffLimit": 0, "ttlSecondsAfterFinished": 300,
+            # Should nobody be left to remove it while its image cannot be had: it ends, and is removed then.
+            "backoffLimit": 0, "ttlSecondsAfterFinished": 300, "activeDeadlineSeconds": PROBE_S,
             "template": {"metadata": {"labels": labels}, "spec": spec},
         },
     }  # fmt: skip

@@ -26,9 +26,10 @@ from reana_lite.backends.kubernetes.record import About, Container, Pod
 from reana_lite.backends.kubernetes.ticket import bind
 from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.errors import Unavailable
-from reana_lite.job import Cause, JobOutcome, JobSpec, JobState
+from reana_lite.job import Cause, JobOutcome, JobSpec, JobState, Resources
 
 LIMIT_S = 20.0
+ABOUT = About("k", 1)
 MANIFEST = Manifest.of([Artifact("o", "file", 1, "sha256:" + "ab" * 32)])
 WELL = {"state": "finished", "exit_code": 0, "digest": MANIFEST.digest, "error": ""}
 
@@ -133,6 +134,8 @@ class Cluster:
 
     def create_secret(self, secret: Mapping[str, Any]) -> None:
         self._ask("create_secret")
+        if secret["metadata"]["name"] in self.secrets:
+            raise Refused(409, "AlreadyExists", "there is one")
         self.secrets.add(secret["metadata"]["name"])
         self.created.set()
 
@@ -154,15 +157,19 @@ class Cluster:
     def events_of(self, name: str) -> list[dict[str, Any]]:
         return []
 
+    def say(self, what: str, there: Mapping[str, Any]) -> None:
+        for watching in self._watches:
+            watching.events.put({"type": what, "object": dict(there)})
+
     def play(self, job: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """The pod of a Job as the cluster tells it now."""
         metadata = {
             **job["spec"]["template"]["metadata"], "name": "p-" + job["metadata"]["name"], "uid": job["metadata"]["name"],
             "resourceVersion": "2",
         }  # fmt: skip
-        there = self.pods[metadata["name"]] = {"metadata": metadata, "spec": {"nodeName": "node"}, "status": status}
-        for watching in self._watches:
-            watching.events.put({"type": "MODIFIED", "object": there})
+        spec = {} if status["phase"] == "Pending" else {"nodeName": "node"}
+        there = self.pods[metadata["name"]] = {"metadata": metadata, "spec": spec, "status": status}
+        self.say("MODIFIED", there)
 
 
 def running(**conditions: tuple[str, str]) -> dict[str, Any]:
@@ -188,8 +195,9 @@ def task(key: str) -> Task:
     return Task(key, 1, JobSpec("/f", "true"))
 
 
-def wants() -> Any:
-    return wants_of(task("k").job, Options())
+def job_of(key: str) -> dict[str, Any]:
+    one = task(key)
+    return pod.job_of(one, bind(one), wants_of(one.job, Options()), Options(), submitted_at=0.0)
 
 
 def name_of(key: str) -> str:
@@ -282,13 +290,94 @@ def test_many_attempts_are_recovered_with_one_list(
 def test_a_recovery_that_was_cut_off_can_be_done_again(
     backend: KubernetesBackend, cluster: Cluster, storage: Storage
 ) -> None:
-    cluster.create_job(pod.job_of(task("there"), bind(task("there")), wants(), backend.options, submitted_at=0.0))
+    created = cluster.create_job(job_of("there"))
+    cluster.create_secret(pod.secret_of(created, {}))
     storage.break_down()
     with pytest.raises(Unavailable):
         backend.recover([("there", 1), ("never", 1)])
     del storage.get_document  # type: ignore[method-assign]
     reports = backend.recover([("there", 1), ("never", 1)])
     assert [report.outcome is None for report in reports] == [True, False]
+
+
+def test_a_job_whose_worker_died_before_it_had_a_secret_is_removed_at_once(
+    backend: KubernetesBackend, cluster: Cluster
+) -> None:
+    cluster.create_job(job_of("half"))
+    (report,) = backend.recover([("half", 1)])
+    assert report.outcome is not None
+    assert (report.outcome.cause, report.outcome.details["reason"]) == (Cause.LOST, "shut-down")
+    assert cluster.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Resources(cpus=9.0), "9 cores, but this cluster gives at most 8 cores"),
+        (Resources(memory_bytes=2**36), "64 GiB of memory, but this cluster gives at most 32 GiB of memory"),
+    ],
+)
+def test_what_no_node_has_is_told_at_once_and_takes_no_place(
+    storage: Storage, cluster: Cluster, asked: Resources, said: str
+) -> None:
+    one = KubernetesBackend(storage, options=Options(most_cpus=8.0, most_memory_bytes=2**35), api=cluster)
+    one.submit([Task("big", 1, JobSpec("/f", "true", resources=asked))])
+    (report,) = until(one, 1)
+    one.close()
+    assert report.outcome is not None
+    assert said in report.outcome.message
+    assert (report.outcome.cause, cluster.asked["create_job"]) == (Cause.EXIT, 0)
+
+
+def test_pods_that_no_node_takes_give_their_places_to_others(
+    storage: Storage, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "TICK_S", 0.02)
+    one = KubernetesBackend(storage, options=Options(in_flight=2), api=cluster)
+    one.submit([task("vain")])
+    assert cluster.created.wait(LIMIT_S)
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available: insufficient gpu."}
+    cluster.play(cluster.jobs[name_of("vain")], {"phase": "Pending", "conditions": [condition]})
+    assert one.wait(0.3) == [], "there is room for others"
+    one.submit([task("other")])
+    end = time.monotonic() + LIMIT_S
+    while cluster.asked["delete_pod"] == 0:
+        assert time.monotonic() < end
+        one.wait(0.05)
+    assert one.room() == 0
+    gone = cluster.pods.pop("p-" + name_of("vain"))
+    cluster.say("DELETED", gone)
+    (report,) = until(one, 1)
+    one.close()
+    assert report.outcome is not None
+    assert (report.outcome.cause, report.outcome.details["reason"]) == (Cause.LOST, "unschedulable")
+    assert "insufficient gpu" in report.outcome.message
+
+
+def pending(created_at: float) -> Attempt:
+    return Attempt("k", 1, "n", ABOUT, pod=Pod("p", created_at=created_at, unschedulable="no room"))
+
+
+def placed(created_at: float, scheduled_at: float) -> Attempt:
+    return Attempt("k", 1, "n", ABOUT, pod=Pod("p", created_at=created_at, scheduled_at=scheduled_at, node="n"))
+
+
+def test_only_what_is_overtaken_or_stands_still_is_stuck() -> None:
+    now = 10_000.0
+    old, new = pending(now - 2000), pending(now - 100)
+    assert limits.stuck([old, new], now) == [old], "no node for anybody"
+    assert limits.stuck([old, placed(now - 3000, now - 50)], now) == [], "a full cluster: it is next"
+    assert limits.stuck([old, placed(now - 1000, now - 50)], now) == [old], "a later one got a node"
+
+
+def test_a_place_written_anew_is_read_anew(backend: KubernetesBackend, storage: Storage) -> None:
+    other = Manifest.of([Artifact("o", "file", 2, "sha256:" + "cd" * 32)])
+    manifest = backend._launch._manifest
+    storage.put_document("in", 1, "manifest.json", MANIFEST.to_json().encode())
+    assert manifest("in", 1, MANIFEST.digest) == MANIFEST
+    storage.put_document("in", 1, "manifest.json", other.to_json().encode())
+    assert manifest("in", 1, MANIFEST.digest) == MANIFEST, "it is at hand"
+    assert manifest("in", 1, other.digest) == other
 
 
 def test_nobody_is_called_lost_while_the_api_server_is_away(
