@@ -13,7 +13,7 @@ from reana_lite.drive import NodeRow
 from reana_lite.event import JobStarted
 from reana_lite.inputs import Inputs
 from reana_lite.job import Cause, JobOutcome, JobState
-from reana_lite.retry import Retry
+from reana_lite.retry import IMAGE_CHANGED, Retry
 from reana_lite.worker.ends import decide, judged, sentence, with_environment, with_reasons
 from reana_lite.worker.environments import Environments
 from reana_lite.worker.telemetry import Counters
@@ -101,6 +101,8 @@ class Delivery:
             if again is not None and again.words:
                 turn.said.append(sentence(drive, submit, attempt, again=again, outcome=outcome))
                 self.counters.retried += 1
+            if outcome.details.get("reason") == IMAGE_CHANGED:
+                self.environments.forget(drive, submit.job.environment)  # what is tried again gets the key of the new one
             if again is not None or (not mine and outcome.details.get("changed_inputs")):
                 drive.waiting.pop(submit.node, None)
                 if again is not None and again.after_s:

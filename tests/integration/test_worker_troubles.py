@@ -13,9 +13,11 @@ from steps import scatter, step, workflow
 from test_review_worker import House, house  # noqa: F401
 
 from reana_lite.artifact import Manifest
-from reana_lite.backends.memory import MemoryBackend
+from reana_lite.backends.base import Task
+from reana_lite.backends.memory import FINISHED, MemoryBackend
 from reana_lite.errors import Unavailable
-from reana_lite.worker import holding
+from reana_lite.job import Cause, JobOutcome, JobState
+from reana_lite.worker import environments, holding
 from reana_lite.worker.loop import Worker
 from reana_lite.worker.program import Waits, keep_driving
 
@@ -232,3 +234,33 @@ def test_another_reason_is_logged_anew(caplog: pytest.LogCaptureFixture, monkeyp
         for reason in ("one", "one", "two", "one"):
             assert waits.wait(reason)
     assert len(caplog.records) == 3
+
+
+def test_a_step_whose_image_was_replaced_is_computed_in_the_new_one(
+    house: House, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    """The tag was pushed again after its digest had been asked for: only the node that pulled it tells."""
+    pushed = ["sha256:old"]
+
+    class Registry(MemoryBackend):
+        def prepare(self, *_: Any) -> str:
+            return pushed[-1]
+
+    def script(task: Task) -> tuple[JobOutcome, dict[str, bytes]]:
+        if task.environment_digest != "sha256:new":
+            pushed.append("sha256:new")
+            details = {"reason": "image-changed"}
+            return JobOutcome(JobState.FAILED, Cause.LOST, message="it means another image", details=details), {}
+        return FINISHED, {"out": b"x"}
+
+    monkeypatch.setattr(environments, "LEARNED_S", 0.0)
+    document = json.loads(workflow(one=step("echo x > {out}")))
+    document["stages"][0]["scheduler"]["step"]["environment"] = {
+        "environment_type": "docker-encapsulated", "image": "tool", "imagetag": "1"
+    }  # fmt: skip
+    backend = Registry(house.storage, script=script)
+    run = house.begin("pushed", json.dumps(document))
+    house.worker(backend).drive([run])
+    assert house.database.get_run(run).state == "finished"
+    keys = [key for key, _ in backend.order]
+    assert len(keys) == len(set(keys)) == 2, "another image is another job"
