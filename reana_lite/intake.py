@@ -42,6 +42,9 @@ Say = Callable[[str], None]
 PLAIN = re.compile(r"(?!-)[A-Za-z0-9_.,:+=@%/^-]*")
 """Texts that a shell takes as one word and as nothing else; no leading dash, because that would be an option."""
 
+KNOWN_TEXTS = 1000
+"""Texts of points that are kept as right, so that those of an axis are looked at once."""
+
 FORECAST_POINTS = 200
 """Points of a scan that a server's forecast looks at (the others are taken to be like them)."""
 
@@ -323,15 +326,23 @@ def check_texts(analysis: Analysis, values: Mapping[str, Any]) -> None:
                 )  # fmt: skip
 
 
-def check_points(points: Iterable[Point]) -> Iterator[Point]:
-    """The points, each as soon as its texts are known to be plain words; raises InvalidInput."""
+def check_points(points: Iterable[Point], analyses: Sequence[Analysis] = ()) -> Iterator[Point]:
+    """The points, each as soon as its texts are known to be plain words that these analyses take; raises InvalidInput."""
+    known: set[tuple[str, str]] = set()
     for point in points:
         for name, value in point.values.items():
-            if isinstance(value, str) and not PLAIN.fullmatch(value):
+            if not isinstance(value, str) or (name, value) in known:
+                continue
+            taking = [one for one in analyses if any(parameter.name == name for parameter in one.parameters)]
+            for one in taking:
+                check_texts(one, {name: value})
+            if not taking and not PLAIN.fullmatch(value):
                 raise InvalidInput(
                     f"{name!r} of point {point.name!r} is {value[:80]!r}; texts are made of letters, digits and "
                     f"_ . , : + = @ % / ^ -", field=name, value=value,
                 )  # fmt: skip
+            if len(known) < KNOWN_TEXTS:
+                known.add((name, value))
         yield point
 
 
@@ -367,19 +378,23 @@ def _strings(value: Any) -> Iterator[str]:
 
 def planned(asked: AskedScan, planning: Planner, *, guest: bool) -> Planned:
     """A scan, read: its frames and points. Raises NotFound, InvalidInput, InvalidAnalysis, NotAllowed."""
-    settings = planning.settings
-    points = asked.scan_points(settings)
+    points = asked.scan_points(planning.settings)
     if guest:
-        if asked.stand_ins or asked.folder_of_theories:
-            raise NotAllowed("stand-ins and folders are not taken by a server")
-        sources = Sources.of(settings)
-        for target in asked.targets:
-            path = of_catalogue(target, sources)
-            analysis = load_analysis(path)
-            texts = dict(text.partition("=")[::2] for text in asked.request().assignments)
-            check_texts(analysis, _bound_texts(analysis, texts))
-        points = check_points(points)
+        analyses = check_scan(asked, planning.settings)
+        points = check_points(points, analyses if asked.has_points else ())
     return planning.plan(asked.request(), points, where=asked.conditions())
+
+
+def check_scan(asked: AskedScan, settings: Settings) -> list[Analysis]:
+    """The analyses of the catalogue that a guest's scan names; raises NotFound, NotAllowed, InvalidInput (its texts)."""
+    if asked.stand_ins or asked.folder_of_theories:
+        raise NotAllowed("stand-ins and folders are not taken by a server")
+    sources = Sources.of(settings)
+    analyses = [load_analysis(of_catalogue(target, sources)) for target in asked.targets]
+    texts = dict(text.partition("=")[::2] for text in asked.request().assignments)
+    for analysis in analyses:
+        check_texts(analysis, _bound_texts(analysis, texts))
+    return analyses
 
 
 def _bound_texts(analysis: Analysis, texts: Mapping[str, str]) -> dict[str, Any]:

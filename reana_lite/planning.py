@@ -6,7 +6,9 @@ of them while it does, so that a campaign of any size takes little memory and be
 
 from __future__ import annotations
 
+import math
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ from reana_lite.catalogue import Sources
 from reana_lite.config import Settings
 from reana_lite.database import Database, campaigns
 from reana_lite.database.campaigns import CampaignRecord, NewRun, PointRecord
-from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
+from reana_lite.errors import InvalidAnalysis, InvalidInput, NotAllowed, NotFound, ReanaLiteError
 from reana_lite.event import RunStarted, RunState, to_row
 from reana_lite.storage.base import Storage
 from reana_lite.submission import document_of, new_run_id, started_of
@@ -33,6 +35,9 @@ from reana_lite.theory.scan import Point, Scan, scan_of
 
 CHUNK = 100
 """Points that become runs in one transaction."""
+
+REFUSING = (InvalidInput, InvalidAnalysis, NotFound, NotAllowed)
+"""What is wrong with a point itself, or with what it names; anything else is the world's, and may be right the next time."""
 
 WARNINGS = 20
 """Different warnings that are said; all of them are in the records of the runs."""
@@ -187,21 +192,43 @@ def _of_file(folder: Path, point: Point) -> Mapping[str, Value]:
 
 
 class Enrolment:
-    """Makes runs of the points of one campaign that have none, a few at a time."""
+    """Makes runs of the points of one campaign that have none, a few at a time.
 
-    def __init__(self, planner: Planner, record: CampaignRecord, frames: Sequence[Frame] = ()) -> None:
+    `bring` sees that a file which stands for a point is on this machine.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        record: CampaignRecord,
+        frames: Sequence[Frame] = (),
+        *,
+        bring: Callable[[Sequence[str]], None] = lambda paths: None,
+    ) -> None:
         self.planner = planner
         self.record = record
+        self.bring = bring
         self.done = False
         self._frames = {one.target: one for one in frames}
 
-    def top_up(self, waiting: int) -> None:
-        """See that so many runs wait for a worker, as long as there are points without one."""
-        while not self.done and campaigns.queue_length(self.planner.database, self.record.id) < waiting:
-            self.enrol(CHUNK)
+    def top_up(self, waiting: int, *, limit_s: float = math.inf) -> bool:
+        """See that so many runs wait for a worker, as long as there are points without one.
 
-    def enrol(self, limit: int) -> int:
-        """Turn up to `limit` points into runs (or refusals); gives how many there were. `done` when none is left."""
+        After `limit_s` seconds the rest is left for the next time: then it gives False.
+        """
+        until = time.monotonic() + limit_s
+        while not self.done and campaigns.queue_length(self.planner.database, self.record.id) < waiting:
+            self.enrol(CHUNK, until=until)
+            if time.monotonic() >= until:
+                return self.done
+        return True
+
+    def enrol(self, limit: int, *, until: float = math.inf) -> int:
+        """Turn up to `limit` points into runs (or refusals); gives how many there were. `done` when none is left.
+
+        It begins no further one after `until` (of time.monotonic). Raises Unavailable, and refuses none, if what is needed
+        does not answer; points that were read before are runs then.
+        """
         planner = self.planner
         page = campaigns.points(planner.database, self.record.id, states=("planned",), limit=limit)
         if not page:
@@ -211,23 +238,33 @@ class Enrolment:
             self._read(page)
         runs: dict[int, NewRun] = {}
         refused: dict[int, str] = {}
+        outage: ReanaLiteError | None = None
         with tempfile.TemporaryDirectory(prefix="recast-") as folder:
             scratch = Scratch(Path(folder))
             for row in page:
                 try:
                     runs[row.number] = self.run_of(row, scratch)
-                except ReanaLiteError as error:
+                except REFUSING as error:
                     refused[row.number] = error.message
+                except ReanaLiteError as error:
+                    outage = error
+                    break
+                if time.monotonic() >= until:
+                    break
             with planner.database.transaction() as transaction:
                 created = campaigns.fill(transaction, self.record, runs, refused)
         if not created and not refused:  # stopped, or others were quicker
             self.done = bool(campaigns.get(planner.database, self.record.id).stopped_at)
+        if outage is not None:
+            raise outage
         return len(page)
 
     def run_of(self, row: PointRecord, scratch: Scratch) -> NewRun:
         """The run of one point, its files kept."""
         if row.target not in self._frames:
             raise NotFound(f"{row.target} is not part of campaign {self.record.name} any more", target=row.target)
+        if row.point.source:
+            self.bring([row.point.source])
         run = new_run_id()
         request = self.record.request
         prepared, started = self.planner.started(self._frames[row.target], row.point, request, scratch, run=run)

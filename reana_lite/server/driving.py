@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from sqlalchemy import select
 
@@ -20,9 +21,9 @@ from reana_lite.config import Settings
 from reana_lite.database import Database, campaigns, tables
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import ReanaLiteError, Unavailable
-from reana_lite.planning import Enrolment, planner
+from reana_lite.planning import REFUSING, Enrolment, planner
 from reana_lite.server.installation import Installation
-from reana_lite.server.uploads import bring_back_request
+from reana_lite.server.uploads import bring_back, bring_back_request, clear
 from reana_lite.storage.base import Storage
 from reana_lite.worker import Worker
 
@@ -37,6 +38,15 @@ ENROLLED = 200
 LOOK_S = 1.0
 """How often campaigns with points that have no run are looked for (seconds)."""
 
+TURN_S = 0.25
+"""How long a worker's loop is held up by enrolment at a time (seconds); one point may take longer."""
+
+LATER_S = 30.0
+"""When a campaign that could not be read is looked at again (seconds)."""
+
+CLEARED_S = 86400.0
+"""How often copies of uploaded files that nobody uses are removed (seconds)."""
+
 AGAIN_S = 5.0
 """How long the loop waits when the database or the storage does not answer (seconds)."""
 
@@ -47,31 +57,63 @@ class Campaigns:
     def __init__(self, installation: Installation, *, ahead: int) -> None:
         self.installation = installation
         self.ahead = ahead
-        self._stack = ExitStack()
-        self._known: dict[tuple[str, float], Enrolment] = {}
-        self._looked_at = 0.0
+        self._known: dict[str, tuple[Enrolment, ExitStack]] = {}  # while points have no run; with the scratch folders
+        self._waiting: list[CampaignRecord] = []  # whose turn has not come since the last look
+        self._looked_at = -LOOK_S
+        self._not_before: dict[str, float] = {}
+        self._cleared_at = -CLEARED_S
 
     def tick(self) -> None:
-        """Look after the campaigns, if it is time to."""
-        if time.monotonic() - self._looked_at < LOOK_S:
-            return
-        for record in self._open():
-            name = (record.id, record.stopped_at)
-            enrolment = self._known.get(name)
-            try:
-                if enrolment is None or enrolment.record.request != record.request or enrolment.done:
-                    enrolment = self._known[name] = self._enrolment(record)
-                enrolment.top_up(self.ahead)
-            except Unavailable:
-                raise
-            except ReanaLiteError as error:
-                log.warning("campaign %s cannot be enrolled: %s", record.name, error.message)
-                self._refuse(record, error.message)
-        self._looked_at = time.monotonic()
+        """Look after the campaigns, if it is time to, for at most TURN_S: ends of steps must not wait for it."""
+        now = time.monotonic()
+        if not self._waiting:
+            if now - self._looked_at < LOOK_S:
+                return
+            self._waiting, self._looked_at = self._open(), now
+            self._not_before = {name: at for name, at in self._not_before.items() if at > now}
+            for gone in self._known.keys() - {record.id for record in self._waiting}:
+                self._forget(gone)
+            if now - self._cleared_at >= CLEARED_S:
+                self._cleared_at = now
+                clear(self.installation.spool)
+        until = now + TURN_S
+        while self._waiting:
+            record = self._waiting[0]
+            if record.id in self._not_before or self._enrol(record, until):
+                self._waiting.pop(0)
+            else:
+                self._waiting.append(self._waiting.pop(0))
+            if time.monotonic() >= until:
+                return
 
     def close(self) -> None:
         """Remove scratch folders."""
-        self._stack.close()
+        for name in list(self._known):
+            self._forget(name)
+
+    def _enrol(self, record: CampaignRecord, until: float) -> bool:
+        """Let a campaign have its runs; whether there was time for all that it needs now."""
+        try:
+            known = self._known.get(record.id)
+            if known is None or known[0].record.request != record.request or known[0].done:
+                self._forget(record.id)
+                known = self._known[record.id] = self._enrolment(record)
+            return known[0].top_up(self.ahead, limit_s=max(0.0, until - time.monotonic()))
+        except Unavailable:
+            raise
+        except REFUSING as error:
+            log.warning("campaign %s cannot be enrolled: %s", record.name, error.message)
+            self._refuse(record, error.message)
+        except ReanaLiteError as error:  # such as what is being changed at this moment
+            log.warning("campaign %s is enrolled later: %s", record.name, error.message)
+            self._not_before[record.id] = time.monotonic() + LATER_S
+        self._forget(record.id)
+        return True
+
+    def _forget(self, campaign: str) -> None:
+        known = self._known.pop(campaign, None)
+        if known is not None:
+            known[1].close()
 
     def _open(self) -> list[CampaignRecord]:
         """Campaigns that are not stopped and have points without a run."""
@@ -83,14 +125,14 @@ class Campaigns:
             ids = list(connection.execute(statement).scalars())
         return [campaigns.get(database, campaign) for campaign in ids]
 
-    def _enrolment(self, record: CampaignRecord) -> Enrolment:
+    def _enrolment(self, record: CampaignRecord) -> tuple[Enrolment, ExitStack]:
         bring_back_request(self.installation, record.request)
-        installation = self.installation
+        installation, scratch = self.installation, ExitStack()
         settings = replace(installation.settings, user=record.owner)
-        planning = self._stack.enter_context(
+        planning = scratch.enter_context(
             planner(installation.database, installation.storage, settings=settings, say=log.info)
         )
-        return Enrolment(planning, record)
+        return Enrolment(planning, record, bring=partial(bring_back, installation)), scratch
 
     def _refuse(self, record: CampaignRecord, reason: str) -> None:
         """Say at the points themselves why they get no run: `retry` tries them again."""

@@ -194,10 +194,9 @@ def extend(record: CampaignRecord, wanted: NewScan, *, who: Caller | None = None
         else:
             if not names:
                 raise InvalidInput("give more points (axes, points, table) or other parameters", field="axes")
+            intake.check_scan(asked, settings)
             points = [row.point for row in campaigns.all_points(installation.database, record.id)]
-            intake.planned(
-                replace(asked, points=[dict(points[0].values)]), planning, guest=True
-            )  # texts are checked there
+            uploads.bring_back(installation, [point.source for point in points if point.source])
             plan = planning.plan(asked.request(), points)
         added, again = planning.extend(record, plan)
     note(who, "extend campaign", record.id)

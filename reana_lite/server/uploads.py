@@ -6,10 +6,13 @@ machine, `spool/theories/<digest>/<name>`, is a copy that may go at any time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +30,12 @@ from reana_lite.target.preserved import word
 from reana_lite.theory import read_theory
 
 BLOCK = 1 << 20
+COPY_S = 30 * 86400.0
+"""How long the copy of a theory file that nobody asks for stays on this machine (seconds)."""
+
+LEFT_S = 86400.0
+"""How old a folder of a request can be (seconds); what is older was left behind by a process that died."""
+
 NAME_LIMIT = 100
 """Characters of a file's name that are kept."""
 
@@ -34,7 +43,7 @@ NAME_LIMIT = 100
 def plain_name(name: str) -> str:
     """The name of an uploaded file without folders and anything a shell or a terminal would read; else "theory"."""
     base = name.replace("\\", "/").rpartition("/")[2]
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", base).lstrip(".-")[-NAME_LIMIT:] or "theory"
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", base)[-NAME_LIMIT:].lstrip(".-") or "theory"
 
 
 @contextmanager
@@ -74,19 +83,49 @@ def keep_theory_file(installation: Installation, owner: str, stream: BinaryIO, n
 def path_of(installation: Installation, record: TheoryFileRecord) -> Path:
     """Where an uploaded theory file is on this machine, brought here now if it is not."""
     path = installation.spool / "theories" / record.digest.partition(":")[2] / record.name
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_there(path):
+        installation.spool.mkdir(parents=True, exist_ok=True)
         manifest = installation.storage.manifest(record.key, 0)
         if manifest is None:
             raise NotFound(f"the theory file {record.name} ({record.digest}) is not kept any more; upload it again")
         inner = next(artifact.path for artifact in manifest.artifacts if artifact.kind == "file")
-        with (
-            installation.storage.open(record.key, 0, inner) as source,
-            tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as target,
-        ):
-            shutil.copyfileobj(source, target)
-        Path(target.name).replace(path)
+        with tempfile.TemporaryDirectory(prefix="upload-", dir=installation.spool) as folder:
+            brought = Path(folder) / "theory"
+            with installation.storage.open(record.key, 0, inner) as source, brought.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            brought.replace(path)
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a copy; it is in use from now on."""
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return path.is_file()
+
+
+def clear(spool: Path) -> None:
+    """Remove copies of theory files that nobody has asked for lately, and what requests have left behind."""
+    now = time.time()
+    for pattern, age_s in (("theories/*/*", COPY_S), ("upload-*", LEFT_S), ("workspace-*", LEFT_S)):
+        for path in spool.glob(pattern):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < now - age_s:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in spool.glob("theories/*"):
+        with contextlib.suppress(OSError):
+            path.rmdir()  # an empty one
+
+
+def source_of(installation: Installation, source: str) -> str:
+    """What stands for a point, as others may see it: the digest of an uploaded file, and of no file where it lies."""
+    path, root = Path(source), installation.spool / "theories"
+    if path.is_relative_to(root):
+        return f"sha256:{path.relative_to(root).parts[0]}"
+    return path.name if path.is_absolute() else source
 
 
 def paths_of(installation: Installation, owner: str, digests: Iterable[str]) -> tuple[str, ...]:
@@ -102,7 +141,7 @@ def bring_back(installation: Installation, paths: Iterable[str]) -> None:
     table = tables.theory_files
     for text in paths:
         path = Path(text)
-        if path.is_relative_to(root) and not path.is_file():
+        if path.is_relative_to(root) and not _is_there(path):
             digest = f"sha256:{path.relative_to(root).parts[0]}"
             with installation.database._reading() as connection:
                 row = connection.execute(

@@ -9,7 +9,7 @@ from flask import Blueprint
 from reana_lite.database import accounts, listing
 from reana_lite.database import campaigns as records
 from reana_lite.database.campaigns import CampaignRecord
-from reana_lite.server import auth, submissions
+from reana_lite.server import auth, submissions, uploads
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.paging import paged, place_of
 from reana_lite.server.api.runs import SHARES, check_user
@@ -102,7 +102,7 @@ def list_points(call: Call, campaign: str) -> dict[str, Any]:
         here().database, record.id, states=call.query.get("state", ()), after=call.query["after"], limit=limit + 1
     )
     return {
-        "items": [row.to_dict() for row in rows[:limit]],
+        "items": [row.to_dict() | {"source": uploads.source_of(here(), row.point.source)} for row in rows[:limit]],
         "next": rows[limit - 1].number if len(rows) > limit else None,
     }
 
