@@ -44,11 +44,12 @@ def survey(settings: Settings) -> list[Survey]:
 
 def choose(
     name: str, started: Mapping[str, Any], *, settings: Settings, storage: Storage, cores: float | None = None,
-    say: Say | None = None,
+    say: Say | None = None, installation: str = "",
 ) -> Backend:  # fmt: skip
     """The backend for a run with that first event (RunStarted as JSON); raises Unavailable if none can be used.
 
-    `say` takes lines for the user: why something waits.
+    `say` takes lines for the user: why something waits. `installation` tells objects of this one from those of others
+    in the same cluster (Database.installation).
     """
     if name == "auto" and not isinstance(storage, LocalStorage):
         name = "kubernetes"  # a bucket is of no use to processes and containers of this machine
@@ -66,7 +67,7 @@ def choose(
                     f"no stand-in is declared for it: install podman or docker, or give --stand-in {lacking[0]}=LOCKFILE"
                 )
             return backend
-    backend = _make(name, settings=settings, storage=storage, cores=cores, say=say)
+    backend = _make(name, settings=settings, storage=storage, cores=cores, say=say, installation=installation)
     reason = backend.unusable()
     if reason:
         backend.close()
@@ -74,9 +75,12 @@ def choose(
     return backend
 
 
-def _make(name: str, *, settings: Settings, storage: Storage, cores: float | None, say: Say | None = None) -> Backend:
+def _make(
+    name: str, *, settings: Settings, storage: Storage, cores: float | None, say: Say | None = None,
+    installation: str = "",
+) -> Backend:  # fmt: skip
     if name == "kubernetes":
-        return _on_cluster(settings, storage, say)
+        return _on_cluster(settings, storage, say, installation)
     if not isinstance(storage, LocalStorage):
         raise Unavailable(
             f"backend {name!r} cannot be used here: its steps write into a folder, but RECAST_STORAGE names a "
@@ -105,7 +109,7 @@ def _make(name: str, *, settings: Settings, storage: Storage, cores: float | Non
     )
 
 
-def _on_cluster(settings: Settings, storage: Storage, say: Say | None) -> Backend:
+def _on_cluster(settings: Settings, storage: Storage, say: Say | None, installation: str) -> Backend:
     import logging
 
     from reana_lite.backends.kubernetes import options
@@ -125,6 +129,8 @@ def _on_cluster(settings: Settings, storage: Storage, say: Say | None) -> Backen
             "a folder of this machine; name a bucket (s3://bucket/prefix), or the claim of a shared volume that holds that "
             "folder (option `claim` in the file that RECAST_KUBERNETES_OPTIONS names)"
         )
+    if not chosen.installation:
+        chosen = chosen.with_values(installation=installation)
     if settings.kubernetes_namespace:
         chosen = chosen.with_values(namespace=settings.kubernetes_namespace)
     if settings.kubernetes_image:

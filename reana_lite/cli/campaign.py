@@ -269,7 +269,10 @@ def _drive(
             "options": {"stand_ins": {k: v for s in starts for k, v in s["options"].get("stand_ins", {}).items()}},
         }
         name = options["backend"] or settings.backend
-        backend = choose(name, started, settings=settings, storage=storage, cores=options["cores"])
+        backend = choose(
+            name, started, settings=settings, storage=storage, cores=options["cores"],
+            installation=database.installation(),
+        )  # fmt: skip
         with CampaignProgress(database, record.id, quiet=options["quiet"]) as progress:
             worker = Worker(database, storage, backend=backend, say=progress.say, watch=progress.watch, host=True)
 

@@ -161,7 +161,10 @@ def execute(installation: Installation, run_id: str, options: dict[str, Any]) ->
 
         started = database.read_events(run_id)[0][2]
         name = options["backend"] or settings.backend
-        backend = choose(name, started, settings=settings, storage=storage, cores=options["cores"], say=progress.say)
+        backend = choose(
+            name, started, settings=settings, storage=storage, cores=options["cores"], say=progress.say,
+            installation=database.installation(),
+        )  # fmt: skip
         worker = Worker(database, storage, backend=backend, say=progress.say, watch=watch, host=True)
         try:
             if database.driver_of(run_id):

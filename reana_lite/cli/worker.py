@@ -66,7 +66,10 @@ def worker(
             storage = open_storage(settings)
             storage.check()
             nothing: dict[str, object] = {"workflow": {}, "options": {}}
-            place = choose(backend or settings.backend, nothing, settings=settings, storage=storage, cores=cores)
+            place = choose(
+                backend or settings.backend, nothing, settings=settings, storage=storage, cores=cores,
+                installation=database.installation(),
+            )  # fmt: skip
             return Worker(
                 database, storage, backend=place, say=logging.getLogger("recast.run").info, host=True,
                 per_user=per_user, jobs_at_most=jobs, memory_limit_bytes=memory,

@@ -144,12 +144,12 @@ class Campaigns:
                 return
 
 
-def backend_of(settings: Settings, storage: Storage) -> Backend:
+def backend_of(settings: Settings, storage: Storage, *, installation: str = "") -> Backend:
     """The one backend of a worker that drives whatever comes: `auto` is processes of this machine with stand-ins."""
     from reana_lite.backends.choice import choose
 
     name = "local" if settings.backend == "auto" else settings.backend
-    return choose(name, {"workflow": {}}, settings=settings, storage=storage)
+    return choose(name, {"workflow": {}}, settings=settings, storage=storage, installation=installation)
 
 
 def drive(
@@ -163,7 +163,7 @@ def drive(
     """Drive all runs and campaigns until `until` says so; what does not answer is waited for."""
     from reana_lite.backends.machine import cores
 
-    backend = backend or backend_of(settings, storage)
+    backend = backend or backend_of(settings, storage, installation=database.installation())
     at_once = max(RUNS_PER_CORE, round(RUNS_PER_CORE * (settings.cores or cores())))
     enrolled = Campaigns(Installation(settings, database, storage), ahead=2 * at_once)
     worker = Worker(database, storage, backend=backend, host=False)

@@ -29,8 +29,9 @@ class Options:
     """Where Jobs are created; "": the namespace of the kubeconfig's context, or of the pod this runs in. It must hold no
     secrets of the installation: whoever may create pods in a namespace can read its Secrets."""
 
-    installation: str = "recast"
-    """Label of all objects: several installations can share a namespace."""
+    installation: str = ""
+    """Label of all objects, and part of their names: several installations can share a namespace. "": the id that the
+    database got when it was made."""
 
     stager_image: str = "reana-lite:latest"
     """The image of this program, with which inputs and outputs are brought."""

@@ -8,14 +8,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from reana_lite.artifact import Artifact, Manifest
 from reana_lite.backends import places
 from reana_lite.backends.base import Report, Task
+from reana_lite.backends.choice import choose
 from reana_lite.backends.kubernetes import backend as door
 from reana_lite.backends.kubernetes import limits, pod
 from reana_lite.backends.kubernetes.api import Refused
@@ -25,6 +27,7 @@ from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.record import About, Container, Pod
 from reana_lite.backends.kubernetes.ticket import bind
 from reana_lite.backends.kubernetes.wants import wants_of
+from reana_lite.config import Settings
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobSpec, JobState, Resources
 
@@ -479,3 +482,22 @@ def test_trouble_that_passes_is_forgotten() -> None:
     found = limits.due(one, options, 1201.0)
     assert found is not None
     assert (found.intent, found.why) == ("image", "image x:1 cannot be had: ImagePullBackOff no such image")
+
+
+@pytest.mark.parametrize(("text", "used"), [("", "of-this-database"), ("installation: ours", "ours")])
+def test_installations_in_one_namespace_are_told_apart_by_their_databases(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, used: str
+) -> None:
+    monkeypatch.setattr(door, "RealApi", lambda *_, **__: Cluster())
+    (tmp_path / "options.yml").write_text(text)
+    settings = Settings.from_environment(
+        {
+            "RECAST_HOME": str(tmp_path),
+            "HOME": str(tmp_path),
+            "RECAST_KUBERNETES_OPTIONS": str(tmp_path / "options.yml"),
+        }
+    )
+    one: Any = choose("kubernetes", {}, settings=settings, storage=cast(Any, storage), installation="of-this-database")
+    assert one.options.installation == used
+    assert used in one.selector
+    one.close()
