@@ -69,7 +69,7 @@ def resolve_uploaded(specification: Any, folder: Path, sources: Sources, *, name
     _check_inside(document, folder)
     options = TargetOptions(folder=folder)
     tree = folder if any(folder.iterdir()) else None
-    fetch = _within(folder, fetcher(replace(sources, hosts=HOSTS, schema_token="")))
+    fetch = _within(folder, fetcher(replace(sources, hosts=HOSTS, schema_token="")))  # nosec B106 - none is lent
     if value["workflow"]["type"] == "serial":
         prepared = _serial(document, folder, fetch, options, tree=tree)
     else:
