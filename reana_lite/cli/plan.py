@@ -40,7 +40,8 @@ def plan(targets: str, files: tuple[str, ...], **options: Any) -> None:
       recast plan atlas-susy-2018-22 gluino.slha
       recast plan atlas-susy-2018-22 --grid m_gluino=1000:2600:200 --grid m_lsp=0:1600:200
     """
-    from reana_lite.intake import Asked, foresee, stand_ins_of
+    from reana_lite.foresight import foresee
+    from reana_lite.intake import Asked, stand_ins_of
 
     installation = open_installation()
     many = any(options[key] for key in ("grids", "wheres", "table", "folder", "patchset", "template"))

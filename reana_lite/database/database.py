@@ -323,6 +323,25 @@ class Database:
         with self._reading() as connection:
             return [(row.node, max(0.0, row.took_s)) for row in connection.execute(statement)]
 
+    def images_of(self, analysis: str, *, limit: int = 500) -> dict[str, str]:
+        """Digest by name of each image that the newest steps of an analysis ran in."""
+        statement = (
+            select(_jobs.c.details)
+            .select_from(_nodes)
+            .join(_runs, _runs.c.id == _nodes.c.run)
+            .join(_jobs, and_(_jobs.c.key == _nodes.c.key, _jobs.c.attempt == _nodes.c.attempt))
+            .where(_runs.c.analysis == analysis, _jobs.c.details != "")
+            .order_by(_runs.c.created_at.desc())
+            .limit(limit)
+        )
+        found: dict[str, str] = {}
+        with self._reading() as connection:
+            for text in connection.execute(statement).scalars():
+                words = str(json.loads(text).get("environment", "")).split()
+                if len(words) == 2:
+                    found.setdefault(words[0], words[1])
+        return found
+
     def nodes_of_newest(self, analysis: str) -> list[str]:
         """The nodes of the newest finished run of an analysis; [] if there is none."""
         newest = (

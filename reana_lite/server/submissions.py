@@ -16,13 +16,14 @@ from typing import Any
 
 from flask import request
 
-from reana_lite import intake
+from reana_lite import foresight, guest, intake
 from reana_lite.database import RunRecord, accounts, campaigns
-from reana_lite.database.accounts import Role, Usage
+from reana_lite.database.accounts import Usage
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
 from reana_lite.event import RunState
-from reana_lite.intake import Asked, AskedScan, Foreseen
+from reana_lite.foresight import Foreseen
+from reana_lite.intake import Asked, AskedScan
 from reana_lite.planning import planner
 from reana_lite.server import auth, uploads
 from reana_lite.server.auth import Caller, Verb
@@ -103,8 +104,8 @@ def submit_prepared(
 ) -> RunRecord:
     """Queue a run of an uploaded workflow; its jobs are nobody else's. Raises NotAllowed where that is not offered."""
     who, installation = auth.need(Verb.SUBMIT, who), here()
-    intake.refuse_uploads(installation.settings)
-    intake.check_images(installation.settings, prepared.workflow)
+    guest.refuse_uploads(installation.settings)
+    guest.check_images(installation.settings, prepared.workflow)
     check_quota(installation, who)
     bounds = {"max_nodes": installation.settings.node_limit}
     own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options, **bounds})
@@ -219,9 +220,9 @@ def foresee(wanted: NewRun | NewScan, *, who: Caller | None = None) -> Foreseen:
     common: Any = {"database": installation.database, "storage": installation.storage,
                    "settings": replace(installation.settings, user=who.name), "guest": True}  # fmt: skip
     if isinstance(wanted, NewRun):
-        return intake.foresee([asked_of(installation, who, wanted)], **common)
+        return foresight.foresee([asked_of(installation, who, wanted)], **common)
     with scan_of(installation, who, wanted) as asked:
-        return intake.foresee(asked, **common)
+        return foresight.foresee(asked, **common)
 
 
 def asked_of(installation: Installation, who: Caller, wanted: NewRun) -> Asked:
@@ -282,7 +283,11 @@ def stop_campaign(record: CampaignRecord, *, who: Caller) -> int:
 
 
 def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 90) -> tuple[str, accounts.TokenRecord]:
-    """(the secret, shown this once, its record); never of more rights than who asks has. `days` 0: until it is revoked."""
+    """(the secret, shown this once, its record); never of more rights than who asks has. `days` 0: until it is revoked.
+
+    One that a token makes does not outlive it. Raises NotAllowed for a token that only looks.
+    """
+    _need_for_tokens(who)
     wanted = auth.checked_role(role) if role else who.role
     if wanted.rank > who.role.rank:
         raise NotAllowed(f"a token of {who.name} can be {who.role} at most, not {wanted}", role=str(wanted))
@@ -290,9 +295,25 @@ def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 9
         raise InvalidInput("the name of a token has at most 200 printable characters", field="name", value=name[:200])
     if not 0 <= days <= 3650:
         raise InvalidInput("a token is valid for 1 to 3650 days, or 0 for as long as it is not revoked", field="days")
-    made = accounts.add_token(here().database, who.name, name=name.strip(), role=wanted, valid_s=days * 86400)
+    database, valid_s = here().database, days * 86400
+    if who.expires_at and not who.session:
+        left_s = max(1.0, who.expires_at - database._clock())
+        valid_s = min(valid_s, left_s) if valid_s else left_s
+    made = accounts.add_token(database, who.name, name=name.strip(), role=wanted, valid_s=valid_s)
     note(who, "create token", made[1].id)
     return made
+
+
+def revoke_token(who: Caller, token: str) -> None:
+    """Let one of one's own tokens in no more; raises NotFound, and NotAllowed for a token that only looks."""
+    _need_for_tokens(who)
+    accounts.revoke(here().database, who.name, token)
+    note(who, "revoke token", token)
+
+
+def _need_for_tokens(who: Caller) -> None:
+    if not who.session:  # who is signed in may always look after their own
+        auth.need(Verb.SUBMIT, who)
 
 
 def change_user(who: Caller, name: str, **changes: Any) -> accounts.User:
@@ -304,19 +325,10 @@ def change_user(who: Caller, name: str, **changes: Any) -> accounts.User:
     user = accounts.get_user(database, name)
     limits = {field: changes.pop(field) for field in ("disk_bytes", "running_jobs", "cpu_s") if field in changes}
     changed = replace(user, quota=replace(user.quota, **limits), **changes)
-    if user.role is Role.ADMIN and (changed.role is not Role.ADMIN or changed.disabled):
-        keep_an_administrator(user)
     accounts.change_user(database, changed)
     if "password" in changes:
         accounts.revoke_all(database, name)
     return changed
-
-
-def keep_an_administrator(besides: accounts.User) -> None:
-    """Raises Conflict if there is no other administrator than this one."""
-    users = accounts.list_users(here().database)
-    if not any(one.role is Role.ADMIN and not one.disabled and one.name != besides.name for one in users):
-        raise Conflict(f"{besides.name} is the last administrator", user=besides.name)
 
 
 def check_quota(installation: Installation, who: Caller) -> None:

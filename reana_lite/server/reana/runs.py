@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reana_lite import intake
+from reana_lite import guest
 from reana_lite.analysis import read_document
 from reana_lite.config import Settings
 from reana_lite.database import RunRecord, secrets, workspaces
@@ -70,7 +70,7 @@ def create(
 ) -> RunRecord:
     """A workflow with the files given (none: they are uploaded next); raises InvalidInput, NotAllowed."""
     name, plain = checked_name(name), checked_specification(specification)
-    intake.refuse_uploads(installation.settings)
+    guest.refuse_uploads(installation.settings)
     submissions.check_quota(installation, who)
     run = new_run_id()
     request: dict[str, Any] = {
@@ -101,7 +101,7 @@ def start(
         raise NotAllowed(f"Workflow {record.full_name} is already {record.state} and cannot be started again.")
     if restart and record.state not in TERMINAL_RUN:
         raise NotAllowed(f"Workflow {record.full_name} is {record.state}: only one that is over can be restarted.")
-    intake.refuse_uploads(installation.settings)
+    guest.refuse_uploads(installation.settings)
     submissions.check_quota(installation, who)
     given = body.get("reana_specification")
     specification = checked_specification(given) if given else dict(use.specification)
@@ -115,7 +115,7 @@ def start(
     with laid_out(installation.storage, installation.spool, tree) as folder:
         prepared = _prepared(installation, who, wanted, folder, name=record.name)
         check_processes(installation.settings, prepared)
-        intake.check_images(installation.settings, prepared.workflow)
+        guest.check_images(installation.settings, prepared.workflow)
         init = prepared.keep(installation.storage)
     run = new_run_id() if restart else record.id
     started = started_of(prepared, init, salt="" if prepared.reuse else run)

@@ -162,7 +162,7 @@ def test_bounded_texts_are_axes(world: World) -> None:
 
 def uploads_points_with(text: str) -> Any:
     """A point whose name no analysis declares goes into templates only, and still is a plain word."""
-    from reana_lite.intake import check_points
+    from reana_lite.guest import check_points
     from reana_lite.theory.scan import Point
 
     return check_points([Point("p", {"other": text})])

@@ -12,7 +12,8 @@ from serving import make_world
 from reana_lite.backends.choice import refused_images
 from reana_lite.config import S3Settings, Settings
 from reana_lite.errors import NotAllowed
-from reana_lite.intake import Asked, check_images, submit_run
+from reana_lite.guest import check_images
+from reana_lite.intake import Asked, submit_run
 
 DIGEST = "sha256:" + "ab" * 32
 
