@@ -14,7 +14,7 @@ from typing import Any
 
 from reana_lite.backends.base import StandIn
 from reana_lite.engine import Engine
-from reana_lite.errors import Conflict, ReanaLiteError, Unavailable
+from reana_lite.errors import Conflict, Damaged, ReanaLiteError, Unavailable
 from reana_lite.event import (
     Event,
     FinishRun,
@@ -38,6 +38,10 @@ from reana_lite.workspace import Workspace
 log = logging.getLogger(__name__)
 
 
+LOST_LIMIT = 2
+"""How often a job is computed again whose outputs were gone as soon as they were there."""
+
+
 @dataclass(slots=True)
 class NodeRow:
     """Where a node's job stands, as the database shows it."""
@@ -52,9 +56,10 @@ class NodeRow:
 class Drive:
     """See the module. `salt`, `stand_ins`, `strict`, `writable_inputs` are the run's own options (RunStarted.options);
     with `strict` a step must make the files it publishes. `trouble`: storage did not tell what the run needs to go on: what
-    is decided from then on is not written, and the run is read from its log again later. `bound`: where this run has an
-    input by now, if not where the engine thinks. `later`: jobs to be tried again, from when on (the worker's clock).
-    `secret_names` are what its steps may know (None: all of the owner's); their values come from the worker."""
+    is decided from then on is not written, and the run is read from its log again later. `damaged`:
+    places that storage has lost, to be forgotten; `lost`: how often that befell a node. `bound`: where this run has an input
+    by now, if not where the engine thinks. `later`: jobs to be tried again, from when on (the worker's clock). `secret_names`
+    are what its steps may know (None: all of the owner's); their values come from the worker."""
 
     run: str
     epoch: int
@@ -73,6 +78,8 @@ class Drive:
     finish: FinishRun | None = None
     broken: bool = False
     trouble: Unavailable | None = None
+    damaged: list[tuple[str, int]] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
     places: dict[str, tuple[str, int]] = field(default_factory=dict)
     salt: str = ""
     stand_ins: dict[str, StandIn] = field(default_factory=dict)
@@ -100,6 +107,7 @@ class Drive:
                 self.trouble = error
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, the other runs of the worker go on
+                self._note_damage(error)
                 self.broke(error)
                 return
             self.fresh.append(row)
@@ -174,9 +182,30 @@ class Drive:
             self.trouble = error
             return
         except Exception as error:  # noqa: BLE001 - as in `take`
+            place = self._note_damage(error)
+            if place == (key, attempt) and self._again(submit, place):
+                return
             self.broke(error)
             return
         self.take(JobFinished(submit.node, key, attempt, digest, answers, reused_from, self._moved()))
+
+    def _note_damage(self, error: Exception) -> tuple[str, int] | None:
+        """What storage has lost is forgotten by the worker, so that whoever needs it next computes it again."""
+        if not isinstance(error, Damaged) or not error.details.get("key"):
+            return None
+        place = str(error.details["key"]), int(error.details["attempt"])
+        self.damaged.append(place)
+        return place
+
+    def _again(self, submit: SubmitJob, place: tuple[str, int]) -> bool:
+        """Compute a job again whose outputs are gone already; False if that has been tried often enough."""
+        self.lost[submit.node] = self.lost.get(submit.node, 0) + 1
+        if self.lost[submit.node] > LOST_LIMIT:
+            return False
+        self.workspace.remove(submit.job.folder, place)
+        self.nodes[submit.node] = NodeRow("", 0, "queued")
+        self.queue.appendleft(submit)
+        return True
 
     def failed_job(self, submit: SubmitJob, key: str, attempt: int, *, outcome: JobOutcome) -> None:
         """A node's job has failed for good."""

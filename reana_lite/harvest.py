@@ -26,8 +26,12 @@ RESULT_LIMIT_BYTES = 20_000_000
 """Largest result document an analysis may write (bytes)."""
 
 
-def harvest(drive: Drive, record: RunRecord, database: Database) -> list[str]:
-    """Save what a finished run declares; gives a sentence for each thing that could not be read."""
+def harvest(drive: Drive, record: RunRecord, database: Database) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """(documents of what a finished run declares, by kind; a sentence for each thing that could not be read).
+
+    Raises Unavailable if storage or database do not answer: what is there is read when they do.
+    """
+    documents: dict[str, dict[str, Any]] = {}
     declared: dict[str, Any] = {}
     problems: list[str] = []
     for entry in record.request.get("results", []):
@@ -41,20 +45,21 @@ def harvest(drive: Drive, record: RunRecord, database: Database) -> list[str]:
         if entry["kind"] == "result":
             try:
                 document = _result(drive, record, value, database)
-            except Unavailable:  # it is there, and is read when it is asked for (harvest_late)
+            except Unavailable:
                 raise
             except ReanaLiteError as error:
                 problems.append(f"declared result {name!r}: {error.message}")
                 continue
-            database.save_result(record.id, "result", document)
-    database.save_result(record.id, "declared", declared)
-    return problems
+            documents["result"] = document
+    return documents | {"declared": declared}, problems
 
 
 def harvest_late(record: RunRecord, database: Database, storage: Storage) -> None:
-    """What `harvest` did not get to because the process ended right after the run did."""
+    """What an older worker did not get to because it ended right after the run did."""
     if record.state == "finished" and database.get_result(record.id, "declared") is None:
-        harvest(replayed(record.id, database.read_events(record.id), storage), record, database)
+        documents, _ = harvest(replayed(record.id, database.read_events(record.id), storage), record, database)
+        for kind, document in documents.items():
+            database.save_result(record.id, kind, document)
 
 
 def declared_value(drive: Drive, entry: Mapping[str, Any]) -> Any:

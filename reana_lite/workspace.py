@@ -19,7 +19,7 @@ import yaml
 
 from reana_lite.artifact import Artifact, Manifest
 from reana_lite.backends.kubernetes.paths import ROOT as POD_ROOT
-from reana_lite.errors import NotFound
+from reana_lite.errors import Damaged, NotFound
 from reana_lite.event import Answers, Question, QuestionKind
 from reana_lite.job import INIT_ROOT, RUN_ROOT, Input
 from reana_lite.storage.base import Storage
@@ -106,6 +106,14 @@ class Workspace:
         self._folder_of[new] = folder
         self._listings.pop(new, None)
 
+    def remove(self, folder: str, place: tuple[str, int]) -> None:
+        """Let a folder show a place no more."""
+        places = self._places.get(folder, [])
+        if place in places:
+            places.remove(place)
+        self._folder_of.pop(place, None)
+        self._listings.pop(place, None)
+
     def answer(self, questions: Iterable[Question]) -> Answers:
         """Answers to the engine's questions, as event.QuestionKind says."""
         return {str(question): self._answer(question) for question in questions}
@@ -120,12 +128,17 @@ class Workspace:
         return dict(sorted(found.items()))
 
     def open(self, path: str) -> BinaryIO:
-        """A file for reading, by virtual path; raises NotFound."""
+        """A file for reading, by virtual path; raises NotFound, and Damaged if storage has lost it."""
         for place, inner in self._candidates(posixpath.normpath(path)):
             listing = self._listing(place)
             resolved = listing.resolved(inner)
             if resolved is not None and resolved in listing.artifacts:
-                return self.storage.open(*place, resolved)
+                try:
+                    return self.storage.open(*place, resolved)
+                except NotFound as error:
+                    if listing.artifacts[resolved].kind == "file":  # the manifest has it
+                        raise Damaged.at(*place, resolved) from error
+                    raise
         raise NotFound(f"no artifact {path!r} in this run", path=path)
 
     # -- workflow.pattern.Files ----------------------------------------------------------------------------------

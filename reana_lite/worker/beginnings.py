@@ -76,6 +76,7 @@ class Beginnings:
             return
         room = self._room(transaction, drives)
         while room > 0:
+            forget_damaged(transaction, turn, self.hands)
             batch = self._next_jobs(room, turn)
             if not batch:
                 return
@@ -96,7 +97,7 @@ class Beginnings:
                     continue
                 if claim.outcome is not None:
                     what = "lack what it is to publish" if missing else "are damaged"
-                    self.environments.say(f"kept outputs of {submit.node} {what}: computing them again")
+                    self.environments.say(f"{drive.run}: kept outputs of {submit.node} {what}: computing them again")
                     transaction.forget_job(key, claim.attempt)
                     drive.queue.appendleft(submit)
                     continue
@@ -239,3 +240,14 @@ class Beginnings:
             if (drive.run, phrase) not in self._warned:
                 self._warned.add((drive.run, phrase))
                 self.environments.say(f"{drive.run}: {phrase}")
+
+
+def forget_damaged(transaction: Transaction, turn: Turn, hands: Hands) -> None:
+    """What storage has lost of kept outputs is nobody's any more: who needs it computes it again."""
+    for drive in hands.drives.values():
+        for key, attempt in drive.damaged:
+            turn.said.append(
+                f"{drive.run}: kept outputs {key}/{attempt} are damaged; who needs them computes them again"
+            )
+            transaction.forget_job(key, attempt)
+        drive.damaged.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from reana_lite.backends.base import Backend, Say
 from reana_lite.database import Database, Transaction
@@ -16,8 +17,10 @@ from reana_lite.database.secrets import of_run
 from reana_lite.drive import Drive
 from reana_lite.errors import Conflict, NotFound, ReanaLiteError, Unavailable
 from reana_lite.event import RunState
+from reana_lite.harvest import harvest
 from reana_lite.job import JobOutcome, JobState
 from reana_lite.storage.base import Storage
+from reana_lite.worker.beginnings import forget_damaged
 from reana_lite.worker.outbox import Outbox
 from reana_lite.worker.turn import LEASE_S, Active, Aside, Hands, Turn
 
@@ -159,7 +162,7 @@ class Holding:
     def take_up_again(self) -> None:
         """After a turn that could not be written: everything as the database has it."""
         runs = [(run, drive.epoch) for run, drive in self.hands.drives.items()]
-        for held in (self.hands.drives, self.hands.adopted, self.hands.active):
+        for held in (self.hands.drives, self.hands.adopted, self.hands.active, self.hands.over):
             held.clear()
         try:
             with self.database._peek() as peek:
@@ -194,6 +197,7 @@ class Holding:
 
     def write(self, transaction: Transaction, turn: Turn) -> None:
         """What became of the runs in this turn."""
+        forget_damaged(transaction, turn, self.hands)
         for run, drive in list(self.hands.drives.items()):
             if drive.trouble is not None:
                 self._put_aside(drive, drive.trouble)
@@ -215,8 +219,48 @@ class Holding:
                 turn.said.append(f"{run}: it goes on")
             transaction.set_nodes(run, drive.nodes)
             transaction.set_progress(run, drive.engine.progress())
-            if drive.finish is not None:
+            if drive.finish is not None and drive.finish.state is not RunState.FINISHED:
                 transaction.set_run_state(run, drive.finish.state, error=drive.finish.error)
+
+    def finish(self) -> list[Drive]:
+        """Runs that have succeeded get their results, and are finished in the same instant; gives those that are.
+
+        Should this process end before, the log tells the next worker that only this is left to be done.
+        """
+        finished = []
+        for run, drive in list(self.hands.over.items()):
+            try:
+                documents, problems = self._harvest(drive)
+            except Unavailable as error:
+                self._put_aside(drive, error)
+                del self.hands.over[run]
+                self.hands.drives.pop(run, None)
+                continue
+            try:
+                with self.database.transaction() as transaction:
+                    transaction.append_events(run, drive.epoch, drive.seq, [])
+                    for kind, document in documents.items():
+                        transaction.save_result(run, kind, document)
+                    transaction.set_run_state(run, RunState.FINISHED)
+            except (Conflict, NotFound):
+                self.say(f"{run}: another worker has taken this run over, or stopped it")
+            else:
+                finished.append(drive)
+                for problem in problems:
+                    self.say(f"{run}: {problem}")
+            del self.hands.over[run]
+            self.hands.drives.pop(run, None)
+            self.hands.aside.pop(run, None)
+        return finished
+
+    def _harvest(self, drive: Drive) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        """What the run declares to give; a result that cannot be read does not undo the run."""
+        try:
+            return harvest(drive, self.database.get_run(drive.run), self.database)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever an analysis wrote, the other runs go on
+            return {}, [f"its result could not be kept: {getattr(error, 'message', '') or error}"]
 
     def _give_up(self, transaction: Transaction, turn: Turn, lost: Drive) -> None:
         """Nothing is begun for a run that is ours no more. What runs goes on, for its new worker to follow, unless the

@@ -24,7 +24,6 @@ from reana_lite.database.bell import Listener
 from reana_lite.drive import Drive
 from reana_lite.errors import Unavailable
 from reana_lite.event import RunState, StopRequested
-from reana_lite.harvest import harvest
 from reana_lite.inputs import Inputs
 from reana_lite.storage.base import Storage
 from reana_lite.worker.beginnings import Beginnings
@@ -131,6 +130,7 @@ class Worker:
                 self._holding.take_up_again()
                 self._undone = False
             self._outbox.recover()
+            self._finish()
             ended = at_once is not None and self.hands.count < held
             if ended or time.monotonic() - adopted_at >= POLL_S:
                 adopted_at = time.monotonic()
@@ -189,7 +189,10 @@ class Worker:
         for drive in turn.changed.values():
             drive.written()
             if drive.finish is not None:
-                self.drives.pop(drive.run, None)
+                if drive.finish.state is RunState.FINISHED:
+                    self.hands.over[drive.run] = drive
+                else:
+                    self.drives.pop(drive.run, None)
         for run in turn.dropped:
             self.hands.aside.pop(run, None)
         for line in turn.said:
@@ -201,9 +204,14 @@ class Worker:
         self._outbox.take(turn)
         self._outbox.send()
         for drive in turn.changed.values():
-            if drive.finish is not None:
-                self._harvest(drive)
-            self.watch(drive)
+            if drive.run not in self.hands.over:
+                self.watch(drive)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.hands.over:
+            for drive in self._holding.finish():
+                self.watch(drive)
 
     def _wait(self, timeout_s: float | None = None) -> list[Report]:
         """What the backend reports. While it has far more to do than it can do at once, a turn takes many reports."""
@@ -219,16 +227,6 @@ class Worker:
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._polled_at >= POLL_S
-
-    def _harvest(self, drive: Drive) -> None:
-        """What the run declares to give goes into the database; a result that cannot be read does not undo the run."""
-        if drive.finish is not None and drive.finish.state is RunState.FINISHED:
-            try:
-                problems = harvest(drive, self.database.get_run(drive.run), self.database)
-            except Exception as error:  # noqa: BLE001 - whatever an analysis wrote, the other runs go on
-                problems = [f"its result could not be kept: {getattr(error, 'message', '') or error}"]
-            for problem in problems:
-                self.say(f"{drive.run}: {problem}")
 
     def close(self) -> None:
         """Stop what runs in this process and give up the runs, so that another worker may take them at once."""

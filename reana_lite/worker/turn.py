@@ -77,9 +77,10 @@ class Hands:
     """What a worker has in its hands between turns.
 
     `drives`: its runs; `adopted`: those taken up since the last turn. `active`: by key, the attempts that nodes of its runs
-    wait for; `held`: the attempts that its backend has. `reports`: what became of attempts, for the next turn. `aside`: its
-    runs that cannot go on for now, until they have; those tried again just now are among `drives` as well. Every run that is
-    this worker's, as the database says, is in one of the two.
+    wait for; `held`: the attempts that its backend has. `reports`: what became of attempts, for the next turn. `over`: runs
+    among `drives` that have succeeded, as their logs say, but for their results. `aside`: its runs that cannot go on for
+    now, until they have; those tried again just now are among `drives` as well. Every run that is this worker's, as the
+    database says, is in one of the two.
     """
 
     drives: dict[str, Drive] = field(default_factory=dict)
@@ -87,6 +88,7 @@ class Hands:
     active: dict[str, Active] = field(default_factory=dict)
     held: set[Place] = field(default_factory=set)
     reports: list[Report] = field(default_factory=list)
+    over: dict[str, Drive] = field(default_factory=dict)
     aside: dict[str, Aside] = field(default_factory=dict)
 
     @property

@@ -165,7 +165,7 @@ def test_a_result_that_cannot_be_kept_does_not_end_the_worker(house: House, monk
     def broken(*_: Any) -> list[str]:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("reana_lite.worker.loop.harvest", broken)
+    monkeypatch.setattr("reana_lite.worker.holding.harvest", broken)
     run = house.begin("plain", workflow(one=step("touch {out}")))
     house.turn(house.worker(MemoryBackend(house.storage)), until=lambda: not house.database.unfinished([run]))
     assert any("Input/output error" in line for line in house.said), house.said

@@ -19,7 +19,7 @@ from reana_lite.database.accounts import Quota, User
 from reana_lite.drive import Drive
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
-from reana_lite.retry import LOST, SHUT_DOWN
+from reana_lite.retry import LOST
 from reana_lite.worker import Worker
 from reana_lite.worker.admission import Line
 from reana_lite.worker.program import patiently
@@ -140,7 +140,7 @@ def drain(house: House, workers: list[Worker], backends: list[MemoryBackend], ru
     return most
 
 
-@pytest.mark.parametrize("reason", [reason for reason in LOST if reason != SHUT_DOWN])
+@pytest.mark.parametrize("reason", [reason for reason, rule in LOST.items() if rule.limit < 100])
 def test_a_lost_job_is_tried_again_by_its_reason_after_a_while(
     house: House,
     reason: str,
