@@ -23,6 +23,7 @@ from test_faults_backend import HOLD, OWN, backend, begun, end, storage, task  #
 from reana_lite.backends.base import Task
 from reana_lite.backends.kubernetes import backend as door
 from reana_lite.backends.kubernetes import limits, pod
+from reana_lite.backends.kubernetes.api import Gone
 from reana_lite.job import Cause, JobState, Secret, SecretKind
 
 pytestmark = pytest.mark.slow
@@ -197,6 +198,29 @@ def test_a_watch_that_is_cut_misses_no_end(cluster: Cluster, hasty: Any) -> None
     begun(hasty)
     with cluster.without("apiserver", action="kill"):
         pass
+    assert end(hasty).outcome.state is JobState.FINISHED
+
+
+def test_a_version_that_the_api_server_has_forgotten_is_told_as_such(hasty: Any) -> None:
+    with pytest.raises(Gone):
+        for _ in hasty.api.watch_pods(hasty.selector, "1"):
+            pass
+
+
+def test_a_watch_whose_version_was_forgotten_lists_anew_and_misses_no_end(hasty: Any) -> None:
+    """HTTP 410 of a real server: its history goes back minutes only."""
+    hasty.submit([task("seen", "sleep 6")])
+    begun(hasty)
+    watch = hasty._watch
+    lists = watch.lists
+
+    def cut() -> bool:
+        if watch.lists == lists:
+            watch._version = "1"
+            watch._watching.close()
+        return bool(watch.lists > lists)
+
+    wait_until(cut, "another list", pause_s=0.5)
     assert end(hasty).outcome.state is JobState.FINISHED
 
 
