@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +306,23 @@ def test_progress_and_nodes(database: Database) -> None:
     assert second.to_dict()["details"] == {"changed_inputs": ["/x"]}
 
 
+def test_the_images_of_an_analysis_are_those_its_newest_steps_ran_in(database: Database, clock: Clock) -> None:
+    for number, (run, used) in enumerate(
+        [("r1", "tool:1 sha256:old"), ("r2", "tool:1 sha256:new"), ("r3", "tool:1 by stand-in sha256:x"), ("r4", "")]
+    ):
+        clock.now += 1
+        new_run(database, run, analysis="search")
+        ((_, epoch),) = database.claim_runs("w", lease_s=60, only=[run])
+        claim(database, [K[number]], run)
+        details = {"environment": used} if used else {}
+        finish(database, K[number], 1, replace(DONE, details=details))
+        with database.transaction() as transaction:
+            transaction.append_events(run, epoch, 0, [("A", {})])
+            transaction.set_nodes(run, {"/a": Node(K[number], 1, "finished")})
+    assert database.images_of("search") == {"tool:1": "sha256:new"}
+    assert database.images_of("another") == {}
+
+
 # -- workers and leases --------------------------------------------------------------------------------------------
 
 
@@ -410,16 +427,16 @@ def test_a_followed_attempt_goes_to_one_of_those_who_see_its_worker_dead(opener:
     clock.now += 30
     with there.transaction() as transaction:
         transaction.renew("w2", lease_s=600)
-        assert transaction.stale([(K[0], 1)]) == []
+        assert transaction.stale([(K[0], 1)], "w2") == []
     clock.now += 31
     with there.transaction() as transaction:
         transaction.renew("w2", lease_s=600)
-        assert transaction.stale([(K[0], 1), (K[0], 9)]) == [(K[0], 1)]
-        assert transaction.stale([(K[0], 1)]) == []
+        assert transaction.stale([(K[0], 1), (K[0], 9)], "w2") == [(K[0], 1)]
+        assert transaction.stale([(K[0], 1)], "w2") == []
     finish(there, K[0], 1)
     with there.transaction() as transaction:
         assert transaction.ended([(K[0], 1), (K[1], 1)]) == [(K[0], 1, DONE)]
-        assert transaction.stale([(K[0], 1)]) == []
+        assert transaction.stale([(K[0], 1)], "w2") == []
 
 
 # -- stopping ------------------------------------------------------------------------------------------------------
