@@ -13,8 +13,9 @@ from contextlib import contextmanager
 
 from flask import Flask, g, request
 
-AT_ONCE = 6
-"""Requests that are worked on at a time: some wait for the database meanwhile."""
+READING, WRITING = 6, 3
+"""Requests that are worked on at a time: those that only look, and those that change something. The latter wait for the
+database's lock and for the disk, which those that look shall not."""
 
 TURN_S = 1.0
 """The longest that a request waits for its turn (seconds)."""
@@ -26,24 +27,26 @@ SMALL_BYTES = 1 << 16
 class Turns:
     """The turns of one application."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._free = threading.Semaphore(at_once)
+    def __init__(self, reading: int = READING, writing: int = WRITING) -> None:
+        self._reading, self._writing = threading.Semaphore(reading), threading.Semaphore(writing)
 
     def take(self) -> None:
         """Wait for a turn, unless this request takes none."""
-        g.has_turn = False
+        g.turn = None
         if "Transfer-Encoding" not in request.headers and (request.content_length or 0) <= SMALL_BYTES:
-            g.has_turn = self._free.acquire(timeout=TURN_S)
+            free = self._reading if request.method in ("GET", "HEAD", "OPTIONS") else self._writing
+            if free.acquire(timeout=TURN_S):
+                g.turn = free
 
     def give(self) -> None:
         """The turn is over; no error if there was none."""
-        if g.pop("has_turn", False):
-            self._free.release()
+        if (turn := g.pop("turn", None)) is not None:
+            turn.release()
 
     @contextmanager
     def without(self) -> Iterator[None]:
         """A time in which a request only waits."""
-        had = g.get("has_turn", False)
+        had = g.get("turn") is not None
         self.give()
         try:
             yield
