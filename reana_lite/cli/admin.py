@@ -170,24 +170,11 @@ def _change(name: str, what: str, **changes: Any) -> User:
     settings, database = _opened()
     user = accounts.get_user(database, name)
     changed = replace(user, **changes)
-    _keep_an_administrator(database, user, changed)
     accounts.change_user(database, changed)
     if "password" in changes:
         accounts.revoke_all(database, name)
     _note(settings, database, "change user", f"{name} {what}")
     return changed
-
-
-def _keep_an_administrator(database: Database, before: User, after: User | None) -> None:
-    from reana_lite.database import accounts
-    from reana_lite.database.accounts import Role
-
-    def may(user: User | None) -> bool:
-        return user is not None and user.role is Role.ADMIN and not user.disabled
-
-    others = any(may(one) for one in accounts.list_users(database) if one.name != before.name)
-    if may(before) and not may(after) and not others:
-        raise Conflict(f"{before.name} is the last administrator", user=before.name)
 
 
 @users.command("disable")
@@ -273,7 +260,7 @@ def users_quota(name: str, disk: int | None, jobs: int | None, hours: float | No
 @users.command("rm")
 @click.argument("name")
 def users_rm(name: str) -> None:
-    """Remove the account NAME and what lets it in; its runs stay.
+    """Remove the account NAME, what lets it in, and its secrets; its runs stay, and so nobody else is given that name.
 
     \b
     Example:
@@ -282,7 +269,6 @@ def users_rm(name: str) -> None:
     from reana_lite.database import accounts
 
     settings, database = _opened()
-    _keep_an_administrator(database, accounts.get_user(database, name), None)
     accounts.remove_user(database, name)
     _note(settings, database, "delete user", name)
     click.echo(f"user {name} is removed")

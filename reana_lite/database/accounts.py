@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -20,11 +21,17 @@ from sqlalchemy.exc import IntegrityError
 from reana_lite.database import statements, tables
 from reana_lite.database.database import Database
 from reana_lite.database.records import clean
+from reana_lite.database.transaction import Transaction
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 
 _users, _tokens, _shares, _audit = tables.users, tables.tokens, tables.shares, tables.audit
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,100}@[^@\s\x00-\x1f]{1,150}")
+
+REMOVED = "removed"
+"""The role of what is left of an account that was removed, so that nobody else is given its name with what it owns."""
+
+_IS_THERE = _users.c.role != REMOVED
 
 USED_EVERY_S = 60.0
 """How exact the time of a token's last use is (seconds): not every request is a write."""
@@ -139,11 +146,11 @@ class TheoryFileRecord:
 def are_there(database: Database) -> bool:
     """Whether there are accounts: without any, one user works alone."""
     with database._reading() as connection:
-        return connection.execute(select(_users.c.name).limit(1)).first() is not None
+        return connection.execute(select(_users.c.name).where(_IS_THERE).limit(1)).first() is not None
 
 
 def add_user(database: Database, user: User) -> User:
-    """A new account; raises Conflict if the name is taken, InvalidInput for a name that cannot be one."""
+    """A new account; raises Conflict if the name is or was taken, InvalidInput for a name that cannot be one."""
     if not _NAME.fullmatch(user.name):
         raise InvalidInput(
             f"{user.name!r} cannot be the name of a user; right are letters, digits and . _ @ -, at most 100",
@@ -157,15 +164,20 @@ def add_user(database: Database, user: User) -> User:
             with transaction.connection.begin_nested():
                 transaction.connection.execute(_users.insert(), row)
         except IntegrityError as error:
-            raise Conflict(f"there is a user {user.name} already", user=user.name) from error
+            there = bool(_users_where(database, _users.c.name == user.name))
+            was = "is a user {} already" if there else "was a user {}, whose runs are kept: choose another name"
+            raise Conflict("there " + was.format(user.name), user=user.name) from error
     return get_user(database, user.name)
 
 
 def change_user(database: Database, user: User) -> None:
-    """Keep what has changed of an account; what lets in is revoked if it is disabled."""
+    """Keep what has changed of an account; what lets in is revoked if it is disabled.
+
+    Raises NotFound, and Conflict if no administrator were left.
+    """
     row = _user_row(user)
-    with database.transaction() as transaction:
-        done = transaction.connection.execute(_users.update().where(_users.c.name == user.name).values(row))
+    with database.transaction() as transaction, _keeping_an_administrator(transaction, user.name):
+        done = transaction.connection.execute(_users.update().where(_users.c.name == user.name, _IS_THERE).values(row))
         if not done.rowcount:
             raise NotFound(f"no user {user.name!r}", user=user.name)
         if user.disabled:
@@ -193,13 +205,32 @@ def list_users(database: Database) -> list[User]:
 
 
 def remove_user(database: Database, name: str) -> None:
-    """Remove an account with all that lets it in; its runs stay. Raises NotFound."""
-    with database.transaction() as transaction:
+    """Remove an account with all that lets it in, its secrets, and what it may see of others; its runs stay.
+
+    While it owns anything, nobody else is given its name. Raises NotFound, and Conflict if no administrator were left.
+    """
+    with database.transaction() as transaction, _keeping_an_administrator(transaction, name):
         connection = transaction.connection
-        if not connection.execute(_users.delete().where(_users.c.name == name)).rowcount:
+        empty = {"role": REMOVED, "email": "", "full_name": "", "password": "", "disabled": True}
+        if not connection.execute(_users.update().where(_users.c.name == name, _IS_THERE).values(empty)).rowcount:
             raise NotFound(f"no user {name!r}", user=name)
-        connection.execute(_tokens.delete().where(_tokens.c.owner == name))
         connection.execute(_shares.delete().where(_shares.c.user == name))
+        for table in (_tokens, tables.secrets, tables.idempotency):
+            connection.execute(table.delete().where(table.c.owner == name))
+        owned = (tables.runs, tables.campaigns, tables.workspaces, tables.theory_files)
+        if not any(connection.execute(select(one.c.owner).where(one.c.owner == name).limit(1)).first() for one in owned):
+            connection.execute(_users.delete().where(_users.c.name == name))
+
+
+@contextmanager
+def _keeping_an_administrator(transaction: Transaction, name: str) -> Iterator[None]:
+    """Raises Conflict if the block, which changes that account, leaves no administrator who is let in."""
+    able = select(_users.c.name).where(_users.c.role == str(Role.ADMIN), ~_users.c.disabled)
+    # locked, in one order: of two that remove each other at once, the second sees what the first has done
+    before = transaction.connection.execute(able.order_by(_users.c.name).with_for_update()).scalars().all()
+    yield
+    if name in before and transaction.connection.execute(able.limit(1)).first() is None:
+        raise Conflict(f"{name} is the last administrator", user=name)
 
 
 def usage(database: Database, owner: str) -> Usage:
@@ -223,7 +254,7 @@ def usage(database: Database, owner: str) -> Usage:
 
 def _users_where(database: Database, *conditions: Any) -> list[User]:
     with database._reading() as connection:
-        rows = connection.execute(select(_users).where(*conditions).order_by(_users.c.name))
+        rows = connection.execute(select(_users).where(_IS_THERE, *conditions).order_by(_users.c.name))
         return [
             User(row.name, Role(row.role), row.email, row.full_name, row.password, bool(row.disabled),
                  Quota(row.disk_bytes, row.running_jobs, row.cpu_s), row.created_at)

@@ -53,12 +53,16 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `role` is the user's, or less by the token; `session` is the secret of a browser's session, else ""."""
+    """Who asks. `role` is the user's, or less by the token; `session` is the secret of a browser's session, else "".
+
+    `expires_at`: of the token (UTC seconds; 0: when it is revoked).
+    """
 
     user: User
     role: Role
     session: str = ""
     token: str = ""
+    expires_at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -97,7 +101,7 @@ def _look(asked: Request) -> Caller | None:
     if user is None or user.disabled:
         return None
     role = min(user.role, record.role, key=lambda one: one.rank)
-    return Caller(user, role, secret if session else "", record.id)
+    return Caller(user, role, secret if session else "", record.id, record.expires_at)
 
 
 def _secret(asked: Request) -> tuple[str, tuple[str, ...], bool]:

@@ -31,8 +31,9 @@ def add(blueprint: Blueprint) -> None:
 
     mine("GET", "/me", says=named("Me"))(get_me)
     mine("GET", "/tokens", says=many("Token"))(list_tokens)
-    mine("POST", "/tokens", takes=named("NewToken"), says=named("Token"), status=201, secret=True)(create_token)
-    mine("DELETE", "/tokens/<token>", status=204)(revoke_token)
+    mine("POST", "/tokens", takes=named("NewToken"), says=named("Token"), status=201, secret=True,
+         verb=Verb.SUBMIT)(create_token)  # fmt: skip
+    mine("DELETE", "/tokens/<token>", status=204, verb=Verb.SUBMIT)(revoke_token)
     admin("GET", "/users", says=many("User"))(list_users)
     admin("POST", "/users", takes=named("NewUser"), says=named("User"), status=201, secret=True)(create_user)
     admin("GET", "/users/<user>", says=named("User"))(get_user)
@@ -58,7 +59,10 @@ def list_tokens(call: Call) -> dict[str, Any]:
 
 
 def create_token(call: Call) -> dict[str, Any]:
-    """A new token, of at most one's own rights; its secret is shown this once."""
+    """A new token, of at most one's own rights; its secret is shown this once.
+
+    One that a token makes does not outlive it; a token that only looks makes and revokes none.
+    """
     secret, record = submissions.create_token(
         call.who, name=call.body["name"], role=call.body.get("role", ""), days=call.body.get("days", 90)
     )
@@ -67,8 +71,7 @@ def create_token(call: Call) -> dict[str, Any]:
 
 def revoke_token(call: Call, token: str) -> None:
     """Let a token in no more."""
-    accounts.revoke(here().database, call.who.name, token)
-    submissions.note(call.who, "revoke token", token)
+    submissions.revoke_token(call.who, token)
 
 
 def list_users(call: Call) -> dict[str, Any]:
@@ -114,12 +117,8 @@ def change_user(call: Call, user: str) -> dict[str, Any]:
 
 
 def delete_user(call: Call, user: str) -> None:
-    """Remove an account and what lets it in; its runs stay."""
-    database = here().database
-    found = accounts.get_user(database, user)
-    if found.role is Role.ADMIN:
-        submissions.keep_an_administrator(found)
-    accounts.remove_user(database, user)
+    """Remove an account, what lets it in, and its secrets; its runs stay, and so nobody else is given that name."""
+    accounts.remove_user(here().database, user)
     submissions.note(call.who, "delete user", user)
 
 

@@ -273,9 +273,7 @@ class Site:
 
     def revoke_token(self, token: str) -> None:
         """No use from now on."""
-        who = auth.caller()
-        accounts.revoke(self.database, who.name, token)
-        submissions.note(who, "revoke token", token)
+        submissions.revoke_token(auth.caller(), token)
 
     def quotas(self) -> list[QuotaLine]:
         """What the viewer may use, and uses."""
