@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,10 +17,11 @@ from reana_lite.job import Environment, EnvironmentKind
     ("image", "digest"),
     [("tool:1", "sha256:seen"), ("tool@sha256:" + "a" * 64, "sha256:" + "a" * 64), ("never-seen:1", "")],
 )
-def test_images_on_a_cluster_are_what_they_were_last(image: str, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_on_a_cluster_are_what_they_were_last(
+    image: str, digest: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("KUBECONFIG", "/there/is/none")
     nothing = cast(Any, None)
-    digest_of = environment_digests(
-        cast(RunStarted, nothing), Settings(backend="kubernetes"), nothing, seen={"tool:1": "sha256:seen"}
-    )
+    settings = Settings(home=tmp_path, database="", storage=tmp_path, user="me", backend="kubernetes")
+    digest_of = environment_digests(cast(RunStarted, nothing), settings, nothing, seen={"tool:1": "sha256:seen"})
     assert digest_of(Environment(EnvironmentKind.CONTAINER, image), {}) == digest
