@@ -92,9 +92,10 @@ class LazyGroup(click.Group):
         from reana_lite.cli import remote
 
         # set for a whole shell, it concerns no command that is about this machine
-        if cmd_name in remote.HERE and ctx.get_parameter_source("server") is ParameterSource.ENVIRONMENT:
+        named = ctx.get_parameter_source("server") is not ParameterSource.ENVIRONMENT
+        if cmd_name in remote.HERE and not named:
             return command
-        return remote.command(cmd_name, command, server)
+        return remote.command(cmd_name, command, server, named=named)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands from their summaries, importing none of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,14 @@ def catalogue_show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    click.echo(f"{plain(entry.name)}: {plain(entry.title)}")
-    click.echo(f"  {entry.path}")
+    write(document)
+
+
+def write(document: Mapping[str, Any]) -> None:
+    """What there is to say about an analysis, for people."""
+    click.echo(f"{plain(document['name'])}: {plain(document['title'])}")
+    if "path" in document:
+        click.echo(f"  {document['path']}")
     for key, value in document.items():
         if key in ("name", "title", "path") or not value:
             continue

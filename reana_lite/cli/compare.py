@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -52,17 +52,73 @@ def compare(names: tuple[str, ...], form: str, output: Path | None, **options: A
       recast compare scan-v1 --against scan-v2
       recast compare search-a search-b --rank analyses --format latex
     """
-    from reana_lite.cli.gathering import gather
+    compare_by(Here(open_installation()), names, form, output, options)
 
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What exports say of an analysis: its energy, and (HEPData record, INSPIRE number) of its references."""
+
+    sqrts_tev: float | None
+    records: tuple[tuple[str, str], ...]
+
+
+class Source(Protocol):
+    """Where results come from: this installation, or a server."""
+
+    def gather(self, names: Sequence[str], *, whole: bool = False) -> Gathering:
+        """The results behind names."""
+        ...
+
+    def likelihoods(self, run: str) -> Iterator[tuple[str, bytes]]:
+        """The files that a run declares as likelihoods: name and content."""
+        ...
+
+    def analysis(self, run: str) -> Described | None:
+        """The analysis of a run, if it is still there."""
+        ...
+
+
+class Here:
+    """Results of this installation."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+
+    def gather(self, names: Sequence[str], *, whole: bool = False) -> Gathering:
+        """The results behind names."""
+        from reana_lite.cli.gathering import gather
+
+        return gather(self._installation, names, whole=whole)
+
+    def likelihoods(self, run: str) -> Iterator[tuple[str, bytes]]:
+        """The files that a run declares as likelihoods."""
+        from reana_lite.cli.gathering import likelihoods_of
+
+        return likelihoods_of(self._installation, run)
+
+    def analysis(self, run: str) -> Described | None:
+        """The analysis of a run, if its files are still where they were."""
+        from reana_lite.catalogue import load_analysis
+        from reana_lite.errors import ReanaLiteError
+
+        try:
+            found = load_analysis(Path(self._installation.database.get_run(run).request.get("target", "")))
+        except (ReanaLiteError, OSError):
+            return None
+        return Described(found.sqrts_tev, tuple((str(c.hepdata or ""), str(c.inspire or "")) for c in found.references))
+
+
+def compare_by(source: Source, names: Sequence[str], form: str, output: Path | None, options: dict[str, Any]) -> None:
+    """Compare what a source has: tables to the terminal or a file, drawings, exports."""
     if form == "hepdata" and output is None:
         raise InvalidInput("HEPData's form is a folder: name it with --output", field="output")
-    installation = open_installation()
-    gathering = gather(installation, names, whole=bool(options["export"]))
+    gathering = source.gather(names, whole=bool(options["export"]))
     places = _places(options["places"])
     asked = _asked(gathering.at(places), places, options)
     if options["export"]:
-        _export(installation, asked, *options["export"], topology=options["topology"])
-    tables = _tables(installation, asked, options)
+        _export(source, asked, *options["export"], topology=options["topology"])
+    tables = _tables(source, asked, options)
     if options["plot"]:
         _plot(asked, options)
     drawn_only = (options["plot"] or options["export"]) and not output and form == "text" and not _wants_table(options)
@@ -144,7 +200,7 @@ def _published(text: str) -> tuple[str, Published]:
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
-def _tables(installation: Installation, asked: Asked, options: dict[str, Any]) -> list[Table]:
+def _tables(source: Source, asked: Asked, options: dict[str, Any]) -> list[Table]:
     """The table that was asked for, first; then those that belong to it."""
     from reana_lite import comparison
 
@@ -152,9 +208,7 @@ def _tables(installation: Installation, asked: Asked, options: dict[str, Any]) -
     if options["mass_limits"]:
         return [_mass_limits(asked, required=True)]
     if options["against"]:
-        from reana_lite.cli.gathering import gather
-
-        other = gather(installation, [options["against"]]).at(asked.at)
+        other = source.gather([options["against"]]).at(asked.at)
         shared = [axis for axis in axes if axis in other.axes]
         return [comparison.what_changed(asked.outcomes, other.outcomes, axes=shared)]
     if options["rank"]:
@@ -278,8 +332,8 @@ def _overlays(asked: Asked) -> list[Overlay]:
 
 
 # -- exports -----------------------------------------------------------------------------------------------------------
-def _export(installation: Installation, asked: Asked, kind: str, folder: Path, *, topology: str) -> None:
-    files, notes = (_pyhf if kind == "pyhf" else _smodels)(installation, asked, topology)
+def _export(source: Source, asked: Asked, kind: str, folder: Path, *, topology: str) -> None:
+    files, notes = (_pyhf if kind == "pyhf" else _smodels)(source, asked, topology)
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -289,8 +343,7 @@ def _export(installation: Installation, asked: Asked, kind: str, folder: Path, *
     click.echo(f"exported: {len(files)} files below {folder}", err=True)
 
 
-def _pyhf(installation: Installation, asked: Asked, topology: str) -> tuple[dict[str, str], list[str]]:
-    from reana_lite.cli.gathering import likelihoods_of
+def _pyhf(source: Source, asked: Asked, topology: str) -> tuple[dict[str, str], list[str]]:
     from reana_lite.comparison.exports import SignalLikelihood, pyhf_files
     from reana_lite.theory import read_json
 
@@ -300,14 +353,14 @@ def _pyhf(installation: Installation, asked: Asked, topology: str) -> tuple[dict
         if item.result is None or not item.run:
             continue
         values = tuple(value for axis in axes if (value := item.outcome.number(axis)) is not None)
-        for name, content in likelihoods_of(installation, item.run):
+        for name, content in source.likelihoods(item.run):
             document = read_json(content, f"{name} of run {item.run}")
             named.setdefault(name, []).append(
                 SignalLikelihood(item.outcome.theory, values or (item.outcome.theory,), document)
             )
     if not named:
         raise InvalidInput("none of the runs declares a likelihood", field="export")
-    record = _hepdata_record(installation, asked)
+    record = _hepdata_record(source, asked)
     notes = [] if record else ["no HEPData record of the analysis is known: references say ins0000000"]
     files = {}
     for name, likelihoods in named.items():
@@ -317,7 +370,7 @@ def _pyhf(installation: Installation, asked: Asked, topology: str) -> tuple[dict
     return files, notes
 
 
-def _smodels(installation: Installation, asked: Asked, topology: str) -> tuple[dict[str, str], list[str]]:
+def _smodels(source: Source, asked: Asked, topology: str) -> tuple[dict[str, str], list[str]]:
     from reana_lite.comparison.exports import smodels_files
 
     if not topology:
@@ -329,32 +382,21 @@ def _smodels(installation: Installation, asked: Asked, topology: str) -> tuple[d
         x, y = item.outcome.number(asked.x), item.outcome.number(asked.y)
         if item.result is not None and x is not None and y is not None:
             rows.append((item.result, (x, y)))
-    analysis = _analysis(installation, asked)
+    analysis = _analysis(source, asked)
     sqrts = analysis.sqrts_tev if analysis is not None and analysis.sqrts_tev else 13.0
     return smodels_files(rows, topology, sqrts_tev=sqrts)
 
 
-def _analysis(installation: Installation, asked: Asked) -> Any:
-    """The analysis of the first run, if its files are still where they were."""
-    from reana_lite.catalogue import load_analysis
-    from reana_lite.errors import ReanaLiteError
-
-    for item in asked.gathering.items:
-        if item.run:
-            target = installation.database.get_run(item.run).request.get("target", "")
-            try:
-                return load_analysis(Path(target))
-            except (ReanaLiteError, OSError):
-                return None
-    return None
+def _analysis(source: Source, asked: Asked) -> Described | None:
+    """The analysis of the first run."""
+    runs = (item.run for item in asked.gathering.items if item.run)
+    return next((source.analysis(run) for run in runs), None)
 
 
-def _hepdata_record(installation: Installation, asked: Asked) -> str:
+def _hepdata_record(source: Source, asked: Asked) -> str:
     """The HEPData record of the analysis, as ins and the INSPIRE number; "" if nobody says."""
-    analysis = _analysis(installation, asked)
-    for citation in analysis.references if analysis is not None else ():
-        if citation.hepdata:
-            return str(citation.hepdata)
-        if citation.inspire:
-            return f"ins{citation.inspire}"
+    analysis = _analysis(source, asked)
+    for hepdata, inspire in analysis.records if analysis is not None else ():
+        if hepdata or inspire:
+            return hepdata or f"ins{inspire}"
     return ""

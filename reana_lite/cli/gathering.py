@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reana_lite.comparison import Outcome, Status, axes_of, outcome_of
 from reana_lite.errors import Conflict, InvalidInput, NotFound
@@ -53,35 +53,46 @@ class Gathering:
 
 
 def gather(installation: Installation, names: Sequence[str], *, whole: bool = False) -> Gathering:
+    """The results behind names of this installation: see `gathered`."""
+
+    def of_name(name: str) -> tuple[dict[str, Gathered], list[str]]:
+        campaign = _campaign(installation, name)
+        if campaign is None:
+            record = installation.database.get_run(name, owner=installation.settings.user)
+            return {record.id: _of_run(installation, record)}, []
+        from reana_lite.database import campaigns
+
+        items: dict[str, Gathered] = {}
+        axes: list[str] = []
+        for point in campaigns.all_points(installation.database, campaign.id):
+            items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = _of_point(installation, point)
+            axes += [axis for axis in point.point.values if axis not in axes]
+        return items, axes
+
+    return gathered(names, of_name, whole=whole)
+
+
+def gathered(
+    names: Sequence[str], of_name: Callable[[str], tuple[dict[str, Gathered], list[str]]], *, whole: bool
+) -> Gathering:
     """The results behind names: a file (*.json), a campaign or a run (id, name, beginning, `latest`).
 
-    A campaign comes before a run of the same name; `latest` is the newest campaign, else the newest run. With `whole`
-    the results are kept, too (thousands of them are large).
+    `of_name` gives those of a campaign or run by a key of their own, and axes. A campaign comes before a run of the same
+    name; `latest` is the newest campaign, else the newest run. With `whole` the results are kept, too (thousands of them
+    are large).
     """
-
-    def slim(item: Gathered) -> Gathered:
-        return item if whole else replace(item, result=None)
-
     items: dict[str, Gathered] = {}
     axes: list[str] = []
     for name in names:
         if name.endswith(".json") and Path(name).is_file():
             result = read_result(Path(name).read_bytes(), name)
-            items[f"file {name}"] = slim(Gathered(outcome_of(result), result))
+            items[f"file {name}"] = Gathered(outcome_of(result), result if whole else None)
             continue
-        campaign = _campaign(installation, name)
-        if campaign is not None:
-            from reana_lite.database import campaigns
-
-            for point in campaigns.all_points(installation.database, campaign.id):
-                key = point.run or f"{campaign.id}/{point.target}/{point.number}"
-                items[key] = slim(_of_point(installation, point))
-                axes += [axis for axis in point.point.values if axis not in axes]
-        else:
-            record = installation.database.get_run(name, owner=installation.settings.user)
-            items[record.id] = slim(_of_run(installation, record))
-    found = tuple(items.values())
-    return Gathering(found, _axes([item.outcome for item in found], axes))
+        found, more = of_name(name)
+        items |= {key: item if whole else replace(item, result=None) for key, item in found.items()}
+        axes += [axis for axis in more if axis not in axes]
+    listed = tuple(items.values())
+    return Gathering(listed, _axes([item.outcome for item in listed], axes))
 
 
 def _axes(outcomes: Sequence[Outcome], declared: Sequence[str]) -> tuple[str, ...]:
@@ -110,29 +121,40 @@ def _campaign(installation: Installation, name: str) -> CampaignRecord | None:
 
 
 def _of_point(installation: Installation, point: PointRecord) -> Gathered:
-    values: Mapping[str, Value] = point.point.values
     document = installation.database.get_result(point.run, "result") if point.run else None
+    analysis = point.analysis or point.target.rpartition("/")[2]
+    return of_point(point.point.name, analysis, point.point.values, point.run, point.state, point.error, document)
+
+
+def of_point(
+    name: str, analysis: str, values: Mapping[str, Value], run: str, state: str, error: str,
+    document: Mapping[str, Any] | None,
+) -> Gathered:  # fmt: skip
+    """A point of a campaign with its result document, or why there is none."""
     if document is not None:
         result = result_of(document, known=True)
-        return Gathered(outcome_of(result, values=values), result, point.run)
-    status = Status.FAILED if point.state in ("failed", "refused") else Status.MISSING
-    message = point.error if status is Status.FAILED else point.state
-    analysis = point.analysis or point.target.rpartition("/")[2]
-    return Gathered(
-        Outcome(point.point.name, analysis, point.run, dict(values), status, message=message), run=point.run
-    )
+        return Gathered(outcome_of(result, values=values), result, run)
+    status = Status.FAILED if state in ("failed", "refused") else Status.MISSING
+    message = error if status is Status.FAILED else state
+    return Gathered(Outcome(name, analysis, run, dict(values), status, message=message), run=run)
 
 
 def _of_run(installation: Installation, record: RunRecord) -> Gathered:
     document = installation.database.get_result(record.id, "result")
+    return of_run(record.id, record.theory, record.analysis, str(record.state), record.error, document)
+
+
+def of_run(
+    run: str, theory: str, analysis: str, state: str, error: str, document: Mapping[str, Any] | None
+) -> Gathered:
+    """A run with its result document, or why there is none; raises Conflict if it declares none."""
     if document is not None:
         result = result_of(document, known=True)
-        return Gathered(outcome_of(result), result, record.id)
-    if record.state == "finished":
-        raise Conflict(f"run {record.id} declares no result document: there is nothing to compare", run=record.id)
-    status = Status.FAILED if record.state == "failed" else Status.MISSING
-    message = record.error or str(record.state)
-    return Gathered(Outcome(record.theory, record.analysis, record.id, {}, status, message=message), run=record.id)
+        return Gathered(outcome_of(result), result, run)
+    if state == "finished":
+        raise Conflict(f"run {run} declares no result document: there is nothing to compare", run=run)
+    status = Status.FAILED if state == "failed" else Status.MISSING
+    return Gathered(Outcome(theory, analysis, run, {}, status, message=error or state), run=run)
 
 
 def likelihoods_of(installation: Installation, run: str) -> Iterator[tuple[str, bytes]]:

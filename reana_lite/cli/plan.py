@@ -65,10 +65,11 @@ def plan(targets: str, files: tuple[str, ...], **options: Any) -> None:
         cores=options["cores"],
         say=lambda line: click.echo(plain(line), err=True),
     )
-    _show(foreseen.forecast, foreseen.refused, as_json=options["as_json"])
+    show(foreseen.forecast, foreseen.refused, as_json=options["as_json"])
 
 
-def _show(forecast: Forecast, refused: int, *, as_json: bool) -> None:
+def show(forecast: Forecast, refused: int, *, as_json: bool) -> None:
+    """A forecast for people, or as JSON."""
     if as_json:
         print_json({**forecast.to_dict(), "refused": refused})
         return

@@ -17,6 +17,7 @@ from reana_lite.errors import Conflict, InvalidInput, NotFound
 if TYPE_CHECKING:
     from reana_lite.database import RunRecord
     from reana_lite.drive import Drive
+    from reana_lite.result import Result
 
 
 @click.command()
@@ -56,6 +57,11 @@ def results(run: str, as_json: bool, as_csv: bool, plot: Path | None, plot_limit
         click.echo(result.to_csv(), nl=False)
     elif not (plot or plot_limits):
         click.echo(plain(result.to_text()))
+    draw(result, plot, plot_limits)
+
+
+def draw(result: Result, plot: Path | None, plot_limits: Path | None) -> None:
+    """Draw yields and limits, as far as files for them are named."""
     if plot:
         from reana_lite.plots import plot_yields
 

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
-from urllib.parse import quote
 
+from reana_lite.client.asking import Theory, file_of, given, part, points_body, several
+from reana_lite.client.files import Files
 from reana_lite.client.things import Artifact, Campaign, Point, Result, Results, Run, Table
 from reana_lite.client.wire import Wire
-from reana_lite.errors import InvalidInput, NotFound, Unavailable
-
-Theory = str | os.PathLike[str] | bytes | Mapping[str, Any]
-"""A path, "sha256:..." of an uploaded file, the bytes of a file (a pyhf patch made in memory), or parameters by name."""
+from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError, Unavailable
 
 Watched = TypeVar("Watched", Run, Campaign)
 
 LOOK_S = (0.1, 5.0)
 """How often a run is looked at while it is waited for: at first, and when nothing has happened for long (seconds)."""
 
+SILENCE_S = 25.0
+"""How long a server that sends events may be silent: it gives a sign of life more often (seconds)."""
+
 LOG_WAIT_S = 15.0
 """How long the server holds a request for more of a log (seconds)."""
-
-TRIES = 5
-"""How often a download that breaks off goes on before it is given up."""
 
 
 class Client:
@@ -44,6 +40,7 @@ class Client:
         if not url:
             raise InvalidInput("no server is named: give its address, or set RECAST_SERVER", field="url")
         self._wire = Wire(url, os.environ.get("RECAST_TOKEN", "") if token is None else token, patience_s=patience_s)
+        self._files = Files(self._wire)
 
     def __enter__(self) -> Client:
         return self
@@ -67,7 +64,7 @@ class Client:
 
     def analysis(self, name: str) -> dict[str, Any]:
         """One analysis: parameters (a JSON Schema), scans, results, examples, references."""
-        return dict(self._wire.get(f"/analyses/{_part(name)}"))
+        return dict(self._wire.get(f"/analyses/{part(name)}"))
 
     # -- submitting ----------------------------------------------------------------------------------------------------
 
@@ -79,7 +76,7 @@ class Client:
             if isinstance(theory, str) and theory.startswith("sha256:"):
                 digests.append(theory)
                 continue
-            pending.append((len(digests), _file(theory)))
+            pending.append((len(digests), file_of(theory)))
             digests.append("")
         for start in range(0, len(pending), 50):
             some = pending[start : start + 50]
@@ -98,11 +95,8 @@ class Client:
         `texts` are parameters as a user types them ("2 TeV"). With the same idempotency `key` (default: one of its own)
         a request that is sent again is the same run.
         """
-        body: dict[str, Any] = {
-            "analysis": analysis, "theories": self.upload(*_several(theory)), "parameters": dict(parameters or {}),
-            "texts": dict(texts or {}), "example": example, "name": name, "reuse": reuse,
-        }  # fmt: skip
-        return self._run(self._wire.post("/runs", _given(body), key=key))
+        body = self._run_body(analysis, theory, parameters, texts, example=example, name=name, reuse=reuse)
+        return self._run(self._wire.post("/runs", body, key=key))
 
     def scan(
         self, analyses: str | Sequence[str], *, axes: Mapping[str, str | Sequence[Any]] | None = None,
@@ -114,23 +108,56 @@ class Client:
     ) -> Campaign:  # fmt: skip
         """Queue a scan. Points come from `axes` (name -> "START:STOP:STEP" or values), `points`, a CSV file, a theory file
         for each point, a pyhf patchset, or else from the analysis. An equal request again is the same campaign."""
-        body: dict[str, Any] = {
+        body = self._scan_body(
+            analyses, theory_points, patchset, template,
+            self._run_body("", theory, parameters, texts, example=example, name=name, reuse=reuse),
+            points_body(axes=axes, points=points, table=table, where=where),
+        )  # fmt: skip
+        return self._campaign(self._wire.post("/campaigns", body, key=key))
+
+    def plan(
+        self, analyses: str | Sequence[str], *, axes: Mapping[str, str | Sequence[Any]] | None = None,
+        points: Sequence[Mapping[str, Any]] = (), table: str | os.PathLike[str] | None = None,
+        theory_points: Sequence[Theory] = (), patchset: Theory | None = None, where: Sequence[str] | str = (),
+        template: str = "", theory: Theory | Sequence[Theory] | None = None,
+        parameters: Mapping[str, Any] | None = None, texts: Mapping[str, str] | None = None, example: str = "",
+        scan: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        """What `submit` (with points or `scan`: `scan`) would compute: steps that are there, steps to run, seconds.
+
+        Nothing is queued.
+        """
+        shared = self._run_body("", theory, parameters, texts, example=example)
+        given_points = given(points_body(axes=axes, points=points, table=table, where=where))
+        if not (scan or given_points or theory_points or patchset or template):
+            if not isinstance(analyses, str):
+                raise InvalidInput("a plan of several analyses is one of a scan", field="analyses")
+            return dict(self._wire.post("/plan", {"run": {**shared, "analysis": analyses}}))
+        body = self._scan_body(analyses, theory_points, patchset, template, shared, given_points)
+        return dict(self._wire.post("/plan", {"scan": body}))
+
+    def _run_body(
+        self, analysis: str, theory: Theory | Sequence[Theory] | None, parameters: Mapping[str, Any] | None,
+        texts: Mapping[str, str] | None, **more: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        return given({"analysis": analysis, "theories": self.upload(*several(theory)), "parameters": dict(parameters or {}),
+                      "texts": dict(texts or {}), **more})  # fmt: skip
+
+    def _scan_body(
+        self, analyses: str | Sequence[str], theory_points: Sequence[Theory], patchset: Theory | None, template: str,
+        shared: Mapping[str, Any], points: Mapping[str, Any],
+    ) -> dict[str, Any]:  # fmt: skip
+        return given({
             "analyses": [analyses] if isinstance(analyses, str) else list(analyses),
-            "axes": {axis: one if isinstance(one, str) else list(one) for axis, one in (axes or {}).items()},
-            "points": [dict(point) for point in points], "table": _read(table).decode() if table is not None else "",
             "theory_points": self.upload(*theory_points),
-            "patchset": self.upload(patchset)[0] if patchset is not None else "",
-            "where": [where] if isinstance(where, str) else list(where), "template": template,
-            "theories": self.upload(*_several(theory)), "parameters": dict(parameters or {}),
-            "texts": dict(texts or {}), "example": example, "name": name, "reuse": reuse,
-        }  # fmt: skip
-        return self._campaign(self._wire.post("/campaigns", _given(body), key=key))
+            "patchset": self.upload(patchset)[0] if patchset is not None else "", "template": template, **points, **shared,
+        })  # fmt: skip
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def run(self, run: str) -> Run:
         """A run by its id, or of one's own by its name, or `latest`."""
-        return self._run(self._wire.get(f"/runs/{_part(run)}"))
+        return self._run(self._wire.get(f"/runs/{part(run)}"))
 
     def runs(
         self, *, states: Sequence[str] = (), analysis: str = "", campaign: str = "", name: str = "", theory: str = "",
@@ -147,58 +174,72 @@ class Client:
     ) -> Watched:
         """A run or campaign when it is over, however it ended; `watch` is called with each change of its progress.
 
-        Raises Unavailable after `timeout_s` seconds (default: never); the run itself goes on then.
+        The server tells of changes (server-sent events); where it cannot, it is asked again and again. Raises Unavailable
+        after `timeout_s` seconds (default: never); the run itself goes on then.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         pause_s, seen = LOOK_S[0], thing
         if watch is not None:
             watch(thing)
-        while True:
-            now = seen.refresh()
-            if now != seen:
-                pause_s = LOOK_S[0]
-                if watch is not None:
-                    watch(now)
-            seen = now
-            if seen.is_over:
-                return seen
-            left_s = None if deadline is None else deadline - time.monotonic()
-            if left_s is not None and left_s <= 0:
-                kind = "run" if isinstance(seen, Run) else "campaign"
-                raise Unavailable(f"{kind} {seen.id} is still {seen.state} after {timeout_s:g} s", again=False)
-            time.sleep(pause_s if left_s is None else min(pause_s, left_s))
-            pause_s = min(pause_s * 1.3, LOOK_S[1])
+        news: Iterator[bool] = self._news(thing) if timeout_s is None or timeout_s > SILENCE_S else iter(())
+        with contextlib.ExitStack() as stack:
+            stack.callback(lambda: close() if (close := getattr(news, "close", None)) is not None else None)
+            while True:
+                now = seen.refresh()
+                if now != seen:
+                    pause_s = LOOK_S[0]
+                    if watch is not None:
+                        watch(now)
+                seen = now
+                if seen.is_over:
+                    return seen
+                left_s = None if deadline is None else deadline - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    kind = "run" if isinstance(seen, Run) else "campaign"
+                    raise Unavailable(f"{kind} {seen.id} is still {seen.state} after {timeout_s:g} s", again=False)
+                if (left_s is None or left_s > SILENCE_S) and next(news, False):
+                    continue
+                time.sleep(pause_s if left_s is None else min(pause_s, left_s))
+                pause_s = min(pause_s * 1.3, LOOK_S[1])
+
+    def _news(self, thing: Run | Campaign) -> Iterator[bool]:
+        """True whenever something may have happened to a run or campaign; ends where the server cannot tell (any more)."""
+        kind, told = ("runs", ("run", "end", "")) if isinstance(thing, Run) else ("campaigns", ("campaign", ""))
+        with contextlib.suppress(ReanaLiteError):
+            for event in self._wire.events(f"/{kind}/{part(thing.id)}/events", silence_s=SILENCE_S):
+                if event in told:
+                    yield True
 
     def stop(self, run: str) -> Run:
         """Ask for the end of a run: what is finished is kept."""
-        return self._run(self._wire.post(f"/runs/{_part(run)}/stop"))
+        return self._run(self._wire.post(f"/runs/{part(run)}/stop"))
 
     def rerun(self, run: str, *, name: str = "", reuse: bool | None = None, key: str = "") -> Run:
         """The same request again, as a new run that names the old one; steps that are as before are reused."""
         body = {**({"name": name} if name else {}), **({} if reuse is None else {"reuse": reuse})}
-        return self._run(self._wire.post(f"/runs/{_part(run)}/rerun", body, key=key))
+        return self._run(self._wire.post(f"/runs/{part(run)}/rerun", body, key=key))
 
     def delete(self, run: str) -> None:
         """Hide a run that is over."""
-        self._wire.ask("DELETE", f"/runs/{_part(run)}")
+        self._wire.ask("DELETE", f"/runs/{part(run)}")
 
     def nodes(self, run: str) -> list[dict[str, Any]]:
         """The nodes of a run that have begun: node, state, attempt, reused_from."""
-        return list(self._wire.get(f"/runs/{_part(run)}/nodes")["items"])
+        return list(self._wire.get(f"/runs/{part(run)}/nodes")["items"])
 
     def jobs(self, run: str, *, node: str | None = None) -> list[dict[str, Any]]:
         """The attempts that the nodes of a run use: cause, exit code, times, advice."""
-        return list(self._wire.get(f"/runs/{_part(run)}/jobs", {"node": node})["items"])
+        return list(self._wire.get(f"/runs/{part(run)}/jobs", {"node": node})["items"])
 
     def log(self, run: str, node: str = "", *, tail: int | None = None) -> str:
         """What the steps of a run have printed so far, or one node of it, or the last lines of each."""
-        answer = self._wire.ask("GET", f"/runs/{_part(run)}/log", query={"node": node or None, "tail": tail})
+        answer = self._wire.ask("GET", f"/runs/{part(run)}/log", query={"node": node or None, "tail": tail})
         return answer.content.decode(errors="replace")
 
     def log_from(self, run: str, node: str, offset: int, *, wait_s: float = 0.0) -> tuple[bytes, bool]:
         """(what a node has printed from that byte on, waited for; whether there will be no more)."""
         query = {"node": node, "offset": offset, "wait_s": wait_s}
-        answer = self._wire.ask("GET", f"/runs/{_part(run)}/log", query=query)
+        answer = self._wire.ask("GET", f"/runs/{part(run)}/log", query=query)
         return answer.content, answer.headers.get("X-Log-Over") == "true"
 
     def follow_log(self, run: str, node: str) -> Iterator[str]:
@@ -219,21 +260,19 @@ class Client:
 
     def result(self, run: str) -> Result:
         """The result document of a run; raises NotFound, with its state, if it has none (yet)."""
-        return Result.of(self._wire.get(f"/runs/{_part(run)}/result"))
+        return Result.of(self._wire.get(f"/runs/{part(run)}/result"))
 
     def declared(self, run: str) -> dict[str, Any]:
         """What the analysis declares to give, with the paths and values of this run."""
-        return dict(self._wire.get(f"/runs/{_part(run)}/declared"))
+        return dict(self._wire.get(f"/runs/{part(run)}/declared"))
 
     def artifacts(self, run: str, *, under: str = "") -> list[Artifact]:
         """The files of a run by path, those below a folder."""
-        rows = self._wire.get(f"/runs/{_part(run)}/artifacts", {"under": under or None})["items"]
-        return [Artifact(**row) for row in rows]
+        return self._files.listed(run, under)
 
     def read(self, run: str, path: str) -> bytes:
         """The bytes of one file, checked against its digest; for large ones see `download`."""
-        artifact = self._artifact(run, path)
-        return b"".join(self._blocks(run, artifact))
+        return self._files.read(run, path)
 
     def download(self, run: str, to: str | Path, *paths: str) -> list[Path]:
         """Copy files of a run to a folder: all, or these (a folder takes all below it); gives where they are now.
@@ -241,25 +280,18 @@ class Client:
         Streamed; each is checked against its digest and appears only when it is whole. One that is there already with the
         right bytes is not fetched again.
         """
-        folder = Path(to)
-        found: dict[str, Artifact] = {}
-        for path in paths or ("",):
-            files = [one for one in self.artifacts(run, under=path) if one.kind == "file"]
-            if path and not files:
-                raise NotFound(f"run {run} has no file {path!r}", path=path)
-            found |= {one.path: one for one in files}
-        return [self._fetch(run, artifact, folder) for artifact in found.values()]
+        return self._files.download(run, Path(to), *paths)
 
     def compare(self, *, runs: Sequence[str] = (), campaigns: Sequence[str] = (), **options: Any) -> list[Table]:
         """Runs and campaigns as tables; options are those of POST /comparisons: rank, against, mass_limits, x, y, at."""
         body = {"runs": list(runs), "campaigns": list(campaigns), **options}
-        return [Table(one) for one in self._wire.post("/comparisons", _given(body))["tables"]]
+        return [Table(one) for one in self._wire.post("/comparisons", given(body))["tables"]]
 
     # -- campaigns -----------------------------------------------------------------------------------------------------
 
     def campaign(self, campaign: str) -> Campaign:
         """A campaign by its id, or of one's own by its name, or `latest`."""
-        return self._campaign(self._wire.get(f"/campaigns/{_part(campaign)}"))
+        return self._campaign(self._wire.get(f"/campaigns/{part(campaign)}"))
 
     def campaigns(self, *, shared: bool = False, limit: int | None = None) -> Iterator[Campaign]:
         """One's own campaigns, the newest first; `shared`: those that others share."""
@@ -271,7 +303,7 @@ class Client:
         after: int | None = None
         while True:
             query = {"state": list(states), "limit": 1000, "after": after}
-            page = self._wire.get(f"/campaigns/{_part(campaign)}/points", query)
+            page = self._wire.get(f"/campaigns/{part(campaign)}/points", query)
             for row in page["items"]:
                 yield Point(**row)
             after = page["next"]
@@ -283,15 +315,34 @@ class Client:
         found = []
         for point in self.points(campaign, "finished"):
             with contextlib.suppress(NotFound):  # its analysis declares no result document
-                document = self._wire.get(f"/runs/{_part(str(point.run))}/result")
+                document = self._wire.get(f"/runs/{part(str(point.run))}/result")
                 theory = document["theory"]
                 parameters = {**theory["parameters"], **point.values}
                 found.append(Result.of({**document, "theory": {**theory, "parameters": parameters}}))
         return Results(tuple(found))
 
+    def verdicts(self, campaign: str) -> dict[str, str]:
+        """The verdicts of a campaign's runs that have one, by run."""
+        (table,) = self.compare(campaigns=[self.campaign(campaign).id])
+        return {row["run"]: row["verdict"] for row in table.rows if row.get("run") and row.get("verdict")}
+
+    def extend(
+        self, campaign: str, *, axes: Mapping[str, str | Sequence[Any]] | None = None,
+        points: Sequence[Mapping[str, Any]] = (), table: str | os.PathLike[str] | None = None,
+        theory_points: Sequence[Theory] = (), where: Sequence[str] | str = (),
+        parameters: Mapping[str, Any] | None = None, texts: Mapping[str, str] | None = None, key: str = "",
+    ) -> tuple[Campaign, int, int]:  # fmt: skip
+        """(the campaign, points added, points computed anew): more points, given as to `scan`, or other parameters."""
+        body = {
+            **points_body(axes=axes, points=points, table=table, where=where), "parameters": dict(parameters or {}),
+            "theory_points": self.upload(*theory_points), "texts": dict(texts or {}),
+        }  # fmt: skip
+        answer = self._wire.post(f"/campaigns/{part(campaign)}/extend", given(body), key=key)
+        return self._campaign(answer["campaign"]), int(answer["added"]), int(answer["again"])
+
     def change_campaign(self, campaign: str, what: str) -> Campaign:
         """`what`: stop, resume (go on where it was stopped) or retry (failed points, too)."""
-        return self._campaign(self._wire.post(f"/campaigns/{_part(campaign)}/{_part(what)}"))
+        return self._campaign(self._wire.post(f"/campaigns/{part(campaign)}/{part(what)}"))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -310,94 +361,3 @@ class Client:
             cursor = page["next"]
             if cursor is None:
                 return
-
-    def _artifact(self, run: str, path: str) -> Artifact:
-        for artifact in self.artifacts(run, under=path):
-            if artifact.path == path and artifact.kind == "file":
-                return artifact
-        raise NotFound(f"run {run} has no file {path!r}", path=path)
-
-    def _blocks(self, run: str, artifact: Artifact) -> Iterator[bytes]:
-        """The bytes of a file; goes on where a connection breaks off. Raises Unavailable at the end if they are others."""
-        digest, size, tries = hashlib.sha256(), 0, 0
-        where = f"/runs/{_part(run)}/artifacts/{quote(artifact.path)}"
-        while size < artifact.size_bytes:
-            before = size
-            try:
-                with self._wire.stream(where, start=size) as blocks:
-                    for block in blocks:
-                        digest.update(block)
-                        size += len(block)
-                        yield block
-            except Unavailable:
-                tries = 0 if size > before else tries + 1
-                if tries >= TRIES:
-                    raise
-            else:
-                break
-        if size != artifact.size_bytes or f"sha256:{digest.hexdigest()}" != artifact.digest:
-            raise Unavailable(f"{artifact.path} of run {run} did not arrive as it was sent: its digest differs")
-
-    def _fetch(self, run: str, artifact: Artifact, folder: Path) -> Path:
-        relative = PurePosixPath(artifact.path)
-        if relative.is_absolute() or ".." in relative.parts or "\0" in artifact.path:
-            raise InvalidInput(f"{artifact.path!r} would lie outside of {folder}", field="path", value=artifact.path)
-        target = folder / relative
-        if target.is_file() and target.stat().st_size == artifact.size_bytes and _digest(target) == artifact.digest:
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
-        try:
-            with partial.open("wb") as stream:
-                for block in self._blocks(run, artifact):
-                    stream.write(block)
-            if artifact.executable:
-                partial.chmod(partial.stat().st_mode | 0o111)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-        return target
-
-
-def _part(name: str) -> str:
-    """A name as one part of a path; raises InvalidInput for one that cannot be."""
-    if not name or name in (".", ".."):
-        raise InvalidInput(f"{name!r} is no name of a run, campaign or analysis", field="name", value=name)
-    return quote(name, safe="")
-
-
-def _given(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What was really given: the server has defaults for the rest."""
-    return {name: value for name, value in body.items() if value not in (None, "", [], {}, ())}
-
-
-def _several(theory: Theory | Sequence[Theory] | None) -> list[Theory]:
-    if theory is None:
-        return []
-    if isinstance(theory, str | bytes | Mapping | os.PathLike):
-        return [theory]
-    return list(theory)
-
-
-def _file(theory: Theory) -> tuple[str, bytes]:
-    """(name, content) of a theory file."""
-    if isinstance(theory, bytes):
-        return "theory", theory
-    if isinstance(theory, Mapping):
-        return "theory.json", json.dumps(theory).encode()
-    return Path(theory).name, _read(theory)
-
-
-def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).expanduser().read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InvalidInput(
-            f"{os.fspath(path)} cannot be read: {reason}", field="theory", value=os.fspath(path)
-        ) from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"

@@ -99,12 +99,17 @@ class Wire:
             raise InvalidInput(f"this cannot be sent as JSON: {error}", field="body") from error
         sent = {**(headers or {}), **({"Content-Type": "application/json"} if data is not None else {})}
 
+        tries = 0
+
         def once() -> requests.Response:
+            nonlocal tries
+            tries += 1
             answer = self._session.request(
                 method, self.base + path, params=asked, data=data, files=files, headers=sent, stream=stream,
                 timeout=(CONNECT_S, ANSWER_S),
             )  # fmt: skip
-            if answer.status_code < 400:
+            gone = method == "DELETE" and tries > 1 and answer.status_code == 404
+            if answer.status_code < 400 or gone:  # the answer to the first one was lost, not what it asked for
                 return answer
             with answer:
                 raise _error(answer, again="Idempotency-Key" in sent)
@@ -142,6 +147,29 @@ class Wire:
             if start and answer.status_code != 206:
                 raise Unavailable(f"{self.base} does not go on where a download broke off")
             yield _blocks(answer, self.base)
+
+    def events(self, path: str, *, silence_s: float) -> Iterator[str]:
+        """The kinds of the events that the server sends at a path from now on, "" for a sign of life; asked for only once.
+
+        Raises what the server said, or Unavailable if it breaks off, or if nothing is heard for `silence_s` seconds.
+        """
+        # what was before is of no interest: ids are numbers, and events are sent that come after the last one heard
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": "100000000000000"}
+        try:
+            answer = self._session.get(self.base + path, headers=headers, stream=True, timeout=(CONNECT_S, silence_s))
+            with answer:
+                if answer.status_code >= 400:
+                    raise _error(answer, again=False)
+                if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                    raise Unavailable(f"{self.base} sends no events")
+                # byte by byte: else a line waits for the next one where the server does not send in chunks
+                for line in answer.iter_lines(chunk_size=1):
+                    if line.startswith(b"event:"):
+                        yield line[6:].strip().decode(errors="replace")
+                    elif line.startswith(b":"):
+                        yield ""
+        except requests.exceptions.RequestException as error:
+            raise Unavailable(f"{self.base} does not send events any more ({type(error).__name__})") from error
 
     def _document(self, answer: requests.Response) -> Any:
         if answer.status_code == 204:

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_a_download_that_breaks_off_goes_on(live, monkeypatch):
         return app(environ, start)
 
     live.faults += [broken, whole]
-    assert b"".join(client._blocks(run.id, artifact)) == b"hello\n3\n"
+    assert b"".join(client._files._blocks(run.id, artifact)) == b"hello\n3\n"
     assert ranges == ["bytes=4-"]
 
 
@@ -131,7 +132,7 @@ def test_bytes_that_differ_are_told(live):
 
     live.faults.append(other)
     with pytest.raises(Unavailable, match="digest"):
-        list(client._blocks(run.id, artifact))
+        list(client._files._blocks(run.id, artifact))
 
 
 def test_files_stay_in_their_folder(live, tmp_path):
@@ -143,7 +144,7 @@ def test_files_stay_in_their_folder(live, tmp_path):
     artifact = run.artifacts()[0]
     for path in ("../out.txt", "/tmp/out.txt", "a/../../out.txt"):
         with pytest.raises(InvalidInput, match="outside"):
-            client._fetch(run.id, dataclasses.replace(artifact, path=path), tmp_path)
+            client._files._fetch(run.id, dataclasses.replace(artifact, path=path), tmp_path)
 
 
 def test_a_submission_sent_again_is_one_run(live):
@@ -239,6 +240,95 @@ def test_stopped_and_waited_for(live):
     with pytest.raises(NotFound, match="stopped"):
         over.result()
     client.delete(run.id)
+
+
+def not_asleep(seconds):
+    raise AssertionError("nobody polls while the server tells what happens")
+
+
+@pytest.mark.parametrize("what", ["run", "campaign"])
+def test_waiting_hears_from_the_server(live, monkeypatch, what):
+    client = live.client()
+    heard = []
+    clock = types.SimpleNamespace(monotonic=time.monotonic, sleep=not_asleep)
+    monkeypatch.setattr("reana_lite.client.client.time", clock)
+    with live.world.working():
+        thing = client.submit("tiny") if what == "run" else client.scan("tiny", axes={"n": "1:3:1"})
+        over = client.wait(thing, watch=heard.append)
+    assert over.state == "finished"
+    assert heard[-1] == over
+    assert len(heard) > 1
+
+
+def refuse_events(app, environ, start):
+    if environ["PATH_INFO"].endswith("/events"):
+        start("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "10")])
+        return [b"no"]
+    return app(environ, start)
+
+
+def cut_events(app, environ, start):
+    """The beginning of a stream, then nothing more."""
+    if not environ["PATH_INFO"].endswith("/events"):
+        return app(environ, start)
+    start("200 OK", [("Content-Type", "text/event-stream")])
+    return [b"event: run\ndata: {}\n\n: still"]
+
+
+def no_events(app, environ, start):
+    if not environ["PATH_INFO"].endswith("/events"):
+        return app(environ, start)
+    start("200 OK", [("Content-Type", "text/html")])
+    return [b"<p>a proxy that knows better"]
+
+
+@pytest.mark.parametrize("fault", [refuse_events, cut_events, no_events])
+def test_waiting_asks_again_where_nothing_is_told(live, fault):
+    client = live.client()
+    with live.world.working():
+        run = client.submit("tiny")
+        live.faults[:] = [fault] * 4
+        over = client.wait(run)
+    assert over.state == "finished"
+    live.faults.clear()
+
+
+def test_a_plan_of_a_run_and_of_a_scan(live):
+    client = live.client()
+    one = client.plan("tiny", parameters={"n": 3})
+    assert (one["runs"], one["there"], one["to_run"] + one["following"]) == (1, 0, 2)
+    many = client.plan("tiny", axes={"n": "1:4:1"})
+    assert (many["runs"], many["points"]) == (4, 4)
+    assert not list(client.runs())
+    with pytest.raises(InvalidInput, match="several analyses"):
+        client.plan(["tiny", "counting"])
+
+
+def test_more_points_by_the_client(live):
+    client = live.client()
+    campaign = client.scan("tiny", axes={"n": "1:2:1"}, name="grows")
+    more, added, again = client.extend("grows", axes={"n": "3:5:1"})
+    assert (more.id, added, again) == (campaign.id, 3, 0)
+    assert more.points["total"] == 5
+
+
+def test_a_deletion_whose_answer_is_lost_is_done(live):
+    client = live.client()
+    run = client.submit("tiny")
+    client.stop(run.id)
+
+    def lost(app, environ, start):
+        b"".join(app(environ, lambda *_: None))
+        hang_up(environ)
+        start("500 Gone", [])
+        return []
+
+    live.faults.append(lost)
+    client.delete(run.id)
+    with pytest.raises(NotFound):
+        client.run(run.id)
+    with pytest.raises(NotFound):
+        client.delete(run.id)
 
 
 def test_a_scan(live, monkeypatch):
@@ -360,17 +450,83 @@ def test_commands_against_a_server(live, recast_at, tmp_path):
     assert "stopped" in recast_at("stop", live.client().submit("tiny").id)
 
 
+@pytest.fixture
+def recast_here(live, monkeypatch):
+    """`recast ...` on the installation that is served, as alice."""
+    from click.testing import CliRunner
+
+    from reana_lite.cli import recast
+
+    home = live.world.settings.home
+    here = {"RECAST_HOME": str(home), "RECAST_USER": "alice", "RECAST_CATALOGUE": str(home / "catalogue")}
+
+    def call(*args, code=0):
+        done = CliRunner(env={**here, "RECAST_SERVER": None}).invoke(recast, list(args))
+        assert done.exit_code == code, (done.output, done.exception)
+        return done.stdout
+
+    return call
+
+
+@pytest.mark.filterwarnings("ignore:.*unclosed file:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_a_server_says_what_this_machine_would(live, recast_at, recast_here, tmp_path):
+    client = live.client()
+    with live.world.working():
+        run = client.submit("tiny", parameters={"n": 2}, name="one").wait().id
+        client.submit("tiny", parameters={"n": 13}, name="bad").wait()
+        client.scan(
+            "counting", axes={"m_gluino": "1000:2200:600", "m_lsp": "0:400:400"}, parameters=FEW, name="plane"
+        ).wait()
+    for args in (
+        ("ls",), ("ls", "--state", "failed"), ("status", run), ("logs", run), ("logs", run, "/count"),
+        ("logs", run, "-n", "1"), ("logs", run, "-f"), ("results", run), ("artifacts", "ls", run), ("campaign", "ls"),
+        ("campaign", "status", "plane"), ("campaign", "status", "plane", "--state", "failed"),
+        ("catalogue", "ls"), ("plan", "tiny", "-p", "n=2"), ("plan", "tiny", "-p", "n=3", "--json"),
+        ("plan", "tiny", "--grid", "n=1:4:1"), ("plan", "counting", "--grid", "m_gluino=1000:1600:600", "--json"),
+        ("compare", "plane"), ("compare", "plane", "--x", "m_gluino", "--mass-limits"),
+        ("compare", "plane", "--rank", "theories", "--format", "csv"), ("compare", "plane", "--at", "m_lsp=0"),
+        ("compare", "plane", "--x", "m_gluino", "--y", "m_lsp", "--format", "json"),
+    ):  # fmt: skip
+        assert recast_at(*args) == recast_here(*args), args
+    there, here = recast_at("catalogue", "show", "counting"), recast_here("catalogue", "show", "counting")
+    assert set(there.splitlines()) <= set(here.splitlines())
+    assert "n_events (integer, events, default 4000)" in there
+    for call, name in ((recast_at, "there"), (recast_here, "here")):
+        call("compare", "plane", "--format", "hepdata", "-o", str(tmp_path / name))
+        call("compare", "plane", "--x", "m_gluino", "--y", "m_lsp", "--plot", str(tmp_path / f"{name}.svg"))
+    made = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("*.yaml")} for name in ("there", "here")]
+    assert made[0] == made[1]
+    assert made[0]
+    assert (tmp_path / "there.svg").stat().st_size > 10_000
+
+
+def test_a_campaign_is_extended_at_a_server(live, recast_at):
+    with live.world.working():
+        recast_at("scan", "tiny", "--grid", "n=1:2:1", "--name", "grows", "-q")
+        said = recast_at("campaign", "extend", "grows", "--grid", "n=3:4:1", "-q")
+    assert "campaign grows finished: 4 points (4 finished)" in said
+
+
+def test_a_figure_of_a_result_at_a_server(live, recast_at, tmp_path):
+    with live.world.working():
+        run = live.client().submit("counting", THEORY, parameters=FEW).wait().id
+    recast_at("results", run, "--plot", str(tmp_path / "yields.svg"), "--plot-limits", str(tmp_path / "limits.svg"))
+    assert (tmp_path / "yields.svg").stat().st_size > 10_000
+    assert (tmp_path / "limits.svg").stat().st_size > 10_000
+
+
 def test_what_a_server_does_not_take(live, recast_at):
     for args in (
         ("check", "tiny"),
         ("admin", "users", "ls"),
-        ("campaign", "extend", "x"),
+        ("catalogue", "create", "x"),
         ("cache", "prune"),
         ("serve",),
     ):
         assert "not with --server" in recast_at(*args, raises=NotAllowed)
     assert "--cores" in recast_at("run", "tiny", "--cores", "2", raises=InvalidInput)
-    assert "--plot" in recast_at("results", "latest", "--plot", "a.pdf", raises=InvalidInput)
+    assert "--dry-run" in recast_at("scan", "tiny", "--grid", "n=1:3:1", "--dry-run", raises=InvalidInput)
     assert "is no file" in recast_at("run", "tiny", "nothing.slha", raises=InvalidInput)
     assert "KEY=VALUE" in recast_at("run", "tiny", "-p", "n", raises=InvalidInput)
     assert "nothing" in recast_at("status", "nothing", raises=NotFound)

@@ -1,0 +1,67 @@
+"""`compare` against a server: its results come here, tables, figures and exports are made on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reana_lite.cli.compare import Described, compare_by
+from reana_lite.cli.gathering import Gathered, Gathering, gathered, of_point, of_run
+from reana_lite.errors import NotFound
+
+if TYPE_CHECKING:
+    from reana_lite.client import Client
+
+
+def compare(client: Client, names: tuple[str, ...], form: str, output: Path | None, **options: Any) -> None:
+    """As on this machine."""
+    compare_by(There(client), names, form, output, options)
+
+
+class There:
+    """The results of a server, as compare_by asks for them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def gather(self, names: Sequence[str], *, whole: bool = False) -> Gathering:
+        """The results behind names."""
+        return gathered(names, self._of_name, whole=whole)
+
+    def likelihoods(self, run: str) -> Iterator[tuple[str, bytes]]:
+        """The files that a run declares as likelihoods: name and content."""
+        for name, row in self._client.declared(run).items():
+            if row["kind"] == "likelihood":
+                yield name, self._client.read(run, str(row["value"]))
+
+    def analysis(self, run: str) -> Described | None:
+        """What must be known of the analysis of a run; None if the server does not have it any more."""
+        try:
+            found = self._client.analysis(self._client.run(run).analysis.rpartition("/")[2])
+        except NotFound:
+            return None
+        records = [(str(r.get("hepdata") or ""), str(r.get("inspire") or "")) for r in found["references"]]
+        return Described(found["sqrts_tev"], tuple(records))
+
+    def _of_name(self, name: str) -> tuple[dict[str, Gathered], list[str]]:
+        """(items by run or point, axes) of a campaign, or of a run."""
+        try:
+            campaign = self._client.campaign(name)
+        except NotFound:
+            run = self._client.run(name)
+            return {run.id: of_run(run.id, run.theory, run.analysis, run.state, run.error, self._result(run.id))}, []
+        items = {}
+        for point in self._client.points(campaign.id):
+            document = self._result(point.run) if point.run and point.state == "finished" else None
+            analysis = point.target.rpartition("/")[2]
+            items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = of_point(
+                point.name, analysis, dict(point.values), point.run or "", point.state, point.error, document
+            )
+        return items, list(campaign.axes)
+
+    def _result(self, run: str) -> dict[str, Any] | None:
+        try:
+            return dict(self._client.result(run).document)
+        except NotFound:
+            return None
