@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+PATIENCE_S = 10.0
+"""How long the loop waits for a bucket that does not answer (seconds): all runs wait meanwhile; later it asks again."""
+
 
 @click.command()
 @click.option("--at-once", type=click.IntRange(1), default=200, show_default=True, help="Runs held at a time.")
@@ -63,7 +66,7 @@ def worker(
     def begin() -> Worker:
         database = Database(settings.database)
         try:
-            storage = open_storage(settings)
+            storage = open_storage(settings, patience_s=PATIENCE_S)
             storage.check()
             nothing: dict[str, object] = {"workflow": {}, "options": {}}
             place = choose(
@@ -71,7 +74,7 @@ def worker(
                 installation=database.installation(),
             )  # fmt: skip
             return Worker(
-                database, storage, backend=place, say=logging.getLogger("recast.run").info, host=True,
+                database, storage, backend=place, say=logging.getLogger("recast.run").info,
                 per_user=per_user, jobs_at_most=jobs, memory_limit_bytes=memory,
             )  # fmt: skip
         except BaseException:

@@ -57,7 +57,6 @@ class Transaction:
         self._connection: Connection | None = None
         self._host = host
         self._clock = clock
-        self._worker = ""
         self._bell = bell
         self._rings = False
 
@@ -259,7 +258,6 @@ class Transaction:
         me = {"host": self._host, "pid": os.getpid(), "process": process_start(os.getpid())}
         mine = (_workers.c.id == worker) & (_workers.c.host == me["host"]) & (_workers.c.pid == me["pid"])
         update = _workers.update().where(mine, _workers.c.process == me["process"]).values(lease_until=now + lease_s)
-        self._worker = worker
         if self.connection.execute(update).rowcount:
             return
         holders = self._holders()
@@ -342,7 +340,8 @@ class Transaction:
         An owner with none gets one even if `limit` is used up: nobody waits for the end of another's campaign.
         """
         waiting: dict[str, deque[Any]] = {}
-        held = {owner: self._held_by(owner) for owner in self._owners()}
+        live = self.live_workers()
+        held = {owner: self._held_by(owner, live) for owner in self._owners()}
         for owner, count in held.items():
             some = limit if count or limit > 0 else 1
             if some > 0:
@@ -360,10 +359,10 @@ class Transaction:
                 del waiting[owner]
         return taken
 
-    def _held_by(self, owner: str) -> int:
+    def _held_by(self, owner: str, live: Sequence[str]) -> int:
         """How many runs of an owner live workers hold."""
         statement = select(func.count()).where(
-            _runs.c.state == "running", _runs.c.owner == owner, _runs.c.worker.in_(self.live_workers())
+            _runs.c.state == "running", _runs.c.owner == owner, _runs.c.worker.in_(live)
         )
         return int(self.connection.execute(statement).scalar_one())
 
@@ -491,18 +490,18 @@ class Transaction:
             if row.state not in ("queued", "running")
         ]
 
-    def stale(self, attempts: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-        """Those of these attempts whose worker is gone; they are the renewing worker's from now on (see `renew`)."""
+    def stale(self, attempts: Sequence[tuple[str, int]], worker: str) -> list[tuple[str, int]]:
+        """Those of these attempts whose worker is gone; they are this worker's from now on, who must recover them."""
         open_rows = [row for row in self._rows(attempts) if row.state in ("queued", "running")]
         if not open_rows:
             return []
         live = set(self.live_workers())
-        return self._take_over([(row.key, row.attempt, row.worker) for row in open_rows if row.worker not in live])
+        found = [(row.key, row.attempt, row.worker) for row in open_rows if row.worker not in live]
+        return self._take_over(found, worker)
 
     def stale_attempts(self, worker: str, *, backend: str | None = None) -> list[tuple[str, int]]:
         """All attempts (of one backend) whose worker is gone; they are this worker's from now on, who must recover them."""
-        self._worker = worker
-        return self._take_over([tuple(row) for row in self.connection.execute(self.abandoned(worker, backend))])
+        return self._take_over([tuple(row) for row in self.connection.execute(self.abandoned(worker, backend))], worker)
 
     def abandoned(self, worker: str, backend: str | None) -> Any:
         """The query for attempts that have not ended and whose worker is gone, as `worker` sees it."""
@@ -511,11 +510,11 @@ class Transaction:
         )
         return statement if backend is None else statement.where(_jobs.c.backend == backend)
 
-    def _take_over(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, int]]:
+    def _take_over(self, rows: Sequence[tuple[Any, ...]], worker: str) -> list[tuple[str, int]]:
         """Compare-and-set of who holds an attempt: of two who see a dead worker, one gets it."""
         taken = []
         for key, attempt, before in rows:
-            values = {"its_key": key, "its_attempt": attempt, "before": before, "after": self._worker}
+            values = {"its_key": key, "its_attempt": attempt, "before": before, "after": worker}
             if self.connection.execute(statements.TAKE_OVER_JOB, values).rowcount:
                 taken.append((key, attempt))
         return taken

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from reana_lite.storage.base import Storage
 
 
-def open_storage(settings: Settings) -> Storage:
-    """The storage that RECAST_STORAGE names; raises Unavailable if what it needs is not installed."""
+def open_storage(settings: Settings, *, patience_s: float = 60.0) -> Storage:
+    """The storage that RECAST_STORAGE names; raises Unavailable if what it needs is not installed.
+
+    `patience_s`: how long a request to a bucket that does not answer is tried again (seconds).
+    """
     if settings.s3 is None:
         from reana_lite.storage.local import LocalStorage
 
@@ -23,4 +26,4 @@ def open_storage(settings: Settings) -> Storage:
         raise Unavailable(
             f"RECAST_STORAGE names a bucket: install reana-lite[cluster] ({error.name} is missing)"
         ) from error
-    return S3Storage(settings.s3)
+    return S3Storage(settings.s3, patience_s=patience_s)

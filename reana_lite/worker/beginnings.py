@@ -90,6 +90,7 @@ class Beginnings:
                 whole = claim.outcome is not None and self._is_whole(drive, key, claim.attempt, claim.outcome.digest)
                 missing = drive.missing_outputs(submit, key, claim.attempt) if whole else []
                 if drive.trouble is not None and not claim.begun:
+                    room = 0  # nothing more is asked of this storage in this turn, which others wait for
                     continue
                 if claim.outcome is not None and whole and not missing:
                     reused_from = "" if claim.first_run == drive.run else claim.first_run

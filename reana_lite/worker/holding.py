@@ -10,11 +10,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from reana_lite import __version__
 from reana_lite.backends.base import Backend, Say
 from reana_lite.database import Database, Transaction
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.database.secrets import of_run
 from reana_lite.drive import Drive
+from reana_lite.engine import ENGINE_VERSION
 from reana_lite.errors import Conflict, NotFound, ReanaLiteError, Unavailable
 from reana_lite.event import RunState
 from reana_lite.harvest import harvest
@@ -88,6 +90,7 @@ class Holding:
         with self.database._peek() as peek:
             standing = peek.standing([run for run, _ in claimed])
         for run, epoch in claimed:
+            rows: list[Any] = []
             owner, priority = standing.get(run, ("", 0))
             drive = Drive(run, epoch, self.storage, host=self.host, owner=owner, priority=priority)
             try:
@@ -98,6 +101,10 @@ class Holding:
             except Unavailable:
                 raise
             except Exception as error:
+                if _is_newer(rows):
+                    waits = f"a newer version has begun it than this worker's ({__version__}), and goes on with it"
+                    self._put_aside(drive, Unavailable(waits))
+                    continue
                 known = isinstance(error, ReanaLiteError)
                 if not known:
                     log.error("%s: it cannot be taken up", run, exc_info=error)
@@ -287,3 +294,9 @@ class Holding:
             return self.database.get_run(run).state in TERMINAL_RUN
         except NotFound:
             return True
+
+
+def _is_newer(rows: Sequence[tuple[int, str, dict[str, Any]]]) -> bool:
+    """Whether a newer program than this one wrote the beginning of a log, as during an upgrade."""
+    version = rows[0][2].get("engine_version") if rows else None
+    return isinstance(version, int) and version > ENGINE_VERSION

@@ -10,6 +10,7 @@ or of physics is here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -30,6 +31,7 @@ from reana_lite.worker.beginnings import Beginnings
 from reana_lite.worker.delivery import Delivery
 from reana_lite.worker.environments import Environments
 from reana_lite.worker.holding import Holding
+from reana_lite.worker.lease import Lease
 from reana_lite.worker.outbox import Outbox
 from reana_lite.worker.telemetry import Counters
 from reana_lite.worker.turn import LEASE_S, LINGER_ABOVE, LINGER_S, POLL_S, Hands, Turn
@@ -86,6 +88,7 @@ class Worker:
         self._polled_at = 0.0
         self._rung = False
         self._listener: Listener | None = None
+        self._lease: Lease | None = None
         self._undone = False
         self._doing = ""
 
@@ -121,7 +124,10 @@ class Worker:
         held = 0
         if self._listener is None:
             self._listener = self.database.listen(self._hear)
+        if self._lease is None:
+            self._lease = Lease(self.database, self.name)
         while not until():
+            self._lease.turned()
             if self._rung:  # somebody has queued or stopped something: all is looked at now
                 self._rung = False
                 adopted_at = -POLL_S
@@ -161,10 +167,12 @@ class Worker:
         begun_at = time.monotonic()
         turn.changed, self.hands.adopted = self.hands.adopted, {}
         try:
+            if due := self._is_due():
+                self._give_sign()
             with self.database.transaction() as transaction:
                 self._outbox.take_copies(turn)
                 self._delivery.take_reports(transaction, turn)
-                if self._is_due():
+                if due:
                     self._poll(transaction, turn)
                 transaction.start_jobs(turn.started)
                 transaction.finish_jobs(turn.ended)
@@ -233,15 +241,17 @@ class Worker:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
         self.backend.close()
         self.environments.close()
         self._outbox.close()
         self.database.release(self.name)
 
     def _poll(self, transaction: Transaction, turn: Turn) -> None:
-        """What other processes want or have done: stop requests, ends of jobs followed; and a sign of life of ours."""
+        """What other processes want or have done: stop requests, ends of jobs followed."""
         self._polled_at = time.monotonic()
-        transaction.renew(self.name, lease_s=LEASE_S)
         for run, by in transaction.stop_requests([*self.drives.keys() | self.hands.aside.keys()]):
             drive = self.drives.get(run)
             if drive is None:
@@ -255,7 +265,7 @@ class Worker:
                 turn.changed[run] = drive
         followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
         self._delivery.deliver_followed(transaction, turn, transaction.ended(followed))
-        stale = transaction.stale(followed)
+        stale = transaction.stale(followed, self.name)
         if stale:
             self._outbox.recover(stale)
         over = {(key, attempt) for key, attempt, _ in turn.ended}
@@ -263,25 +273,21 @@ class Worker:
         orphans = [place for place in self.hands.held - over if place[0] not in needed]
         if orphans:
             turn.stops += transaction.unwanted(orphans)
-        self._say_doing(transaction)
 
-    def _say_doing(self, transaction: Transaction) -> None:
-        """What this worker is doing, for those who ask why something waits; at most a hundred runs of it."""
+    def _give_sign(self) -> None:
+        """A sign of life, with what this worker is doing, for those who ask why something waits."""
         waiting = self._beginnings.reasons()
         queued = sum(len(drive.queue) + len(drive.later) for drive in self.drives.values())
         counters = self.counters
         counters.queued, counters.running, counters.runs = queued, len(self.hands.held), self.hands.count
-        self._note_doing(transaction, waiting, trouble=self.trouble)
+        self._tell_doing(waiting, trouble=self.trouble)
 
     def _tell(self, trouble: str) -> None:
         """Let others know what keeps this worker from doing anything, if the database can be told."""
-        try:
-            with self.database.transaction() as transaction:
-                self._note_doing(transaction, {}, trouble=trouble)
-        except Unavailable:
-            self._doing = ""
+        with contextlib.suppress(Unavailable):
+            self._tell_doing({}, trouble=trouble, alive=False)
 
-    def _note_doing(self, transaction: Transaction, waiting: dict[str, str], *, trouble: str) -> None:
+    def _tell_doing(self, waiting: dict[str, str], *, trouble: str, alive: bool = True) -> None:
         doing = {
             "backend": self.backend.name,
             "runs": self.hands.count,
@@ -289,9 +295,16 @@ class Worker:
             "waiting": waiting,
         }
         text = json.dumps(doing | ({"trouble": trouble} if trouble else {}))
-        if text != self._doing:
-            self._doing = text
-            transaction.note_doing(self.name, text)
+        changed = text if text != self._doing else None
+        if alive and self._lease is not None:
+            self._lease.renew(changed)
+        else:
+            with self.database.transaction() as transaction:
+                if alive:
+                    transaction.renew(self.name, lease_s=LEASE_S)
+                if changed is not None:
+                    transaction.note_doing(self.name, changed)
+        self._doing = text
 
     def _has_begun(self) -> bool:
         return any(active.begun for active in self.hands.active.values())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -54,3 +57,17 @@ def test_a_job_given_up_in_good_order_is_begun_again_by_the_next_worker(house: H
     assert house.database.get_run(run).state == "finished"
     (key,) = {job.key for job in house.database.jobs_of(run)}
     assert [job.details.get("reason") for job in house.database.attempts(key)][:4] == ["shut-down"] * 4
+
+
+def test_a_publisher_sees_nothing_of_the_machine_of_a_deployed_worker(house: House) -> None:  # noqa: F811
+    publisher = {"publisher_type": "interpolated-pub", "publish": {"out": "/etc/pass*"}, "glob": True}
+    look = step("echo 'seen {input}' > {out}", after="one")
+    run = house.begin("curious", workflow(one=step("touch {out}", publisher=publisher), two=look))
+    environment = {
+        **os.environ, "RECAST_HOME": str(house.folder), "RECAST_STORAGE": str(house.storage.root),
+        "RECAST_DATABASE": f"sqlite:///{house.folder}/records.db",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "reana_lite", "worker", "--backend", "local", "--cores", "1", "--drain"]
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    (node,) = [node for node in house.database.nodes_of(run) if node.node.startswith("/two")]
+    assert "passwd" not in (house.storage.folder(node.key, node.attempt) / "out").read_text()
