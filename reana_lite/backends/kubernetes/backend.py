@@ -268,18 +268,22 @@ class KubernetesBackend:
             self._begin()
             one = self._enter(about, None, created_at=created_at or time.time())
             one.started = started
-            watch = self._watch
-        pods = watch.known() if watch is not None else []
-        for there in pods:
-            if there.about is not None and (there.about.key, there.about.attempt) == one.place:
-                self._seen(there)
+        self._catch_up(one)
 
     def _create(self, one: Attempt) -> None:
         report = self._launch(one)
         if report is not None:
             self._report_end(one, report)
-        elif one.intent:
+            return
+        self._catch_up(one)
+        if one.intent:
             self._end(one)
+
+    def _catch_up(self, one: Attempt) -> None:
+        """Take what was seen of its pod before it was known that there is a Job to it."""
+        for there in self._watch.known() if self._watch is not None else []:
+            if there.about is not None and (there.about.key, there.about.attempt) == one.place:
+                self._seen(there)
 
     def _tell(self, one: Attempt, text: str) -> None:
         """Say once why something waits."""
@@ -294,7 +298,8 @@ class KubernetesBackend:
         """A pod as it is now."""
         with self._lock:
             one = self._attempts.get((there.about.key, there.about.attempt)) if there.about is not None else None
-            if one is None or one.over:
+            # Before its Job is there, what is seen is the pod of an attempt that has ended already, and is told again.
+            if one is None or one.over or not one.exists:
                 return
             one.pod = there
             if there.step.state in ("running", "terminated") and there.step.started_at and not one.started:
@@ -309,7 +314,7 @@ class KubernetesBackend:
         """A pod that is no more; what is known of it is its last record."""
         with self._lock:
             one = self._attempts.get((there.about.key, there.about.attempt)) if there.about is not None else None
-            if one is not None and not one.over:
+            if one is not None and not one.over and one.exists:
                 one.pod = there
                 self._finish_soon(one)
 

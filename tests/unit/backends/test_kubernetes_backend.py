@@ -266,6 +266,52 @@ def test_what_has_ended_is_not_begun_again(backend: KubernetesBackend, cluster: 
     assert cluster.asked["create_job"] == 0
 
 
+def test_what_is_told_again_is_what_was_told_whatever_is_still_seen_of_its_pod(
+    backend: KubernetesBackend, cluster: Cluster, storage: Storage
+) -> None:
+    backend.submit([task("a")])
+    assert cluster.created.wait(LIMIT_S)
+    storage.put_document("a", 1, "manifest.json", MANIFEST.to_json().encode())
+    job = cluster.jobs[name_of("a")]
+    cluster.play(job, ended(WELL))
+    (first,) = until(backend, 1)
+    read = storage.get_document
+
+    def get_document(key: str, attempt: int, name: str) -> bytes | None:
+        cluster.play(job, ended(WELL))  # its removal is seen while storage is asked
+        seen = threading.Event()
+        watch = backend._watch
+        assert watch is not None
+        watch.seen = lambda there: (backend._seen(there), seen.set())
+        cluster.play(job, ended(WELL))
+        assert seen.wait(LIMIT_S)
+        return read(key, attempt, name)
+
+    storage.get_document = get_document  # type: ignore[method-assign]
+    backend.submit([task("a")])
+    (again,) = until(backend, 1)
+    assert again == first
+
+
+def test_a_job_that_is_there_already_is_followed_with_all_that_was_seen_of_it(
+    backend: KubernetesBackend, cluster: Cluster, storage: Storage
+) -> None:
+    backend.submit([task("other")])
+    assert cluster.created.wait(LIMIT_S)
+    job = cluster.create_job(job_of("there"))
+    storage.put_document("there", 1, "manifest.json", MANIFEST.to_json().encode())
+    watch = backend._watch
+    assert watch is not None
+    seen = threading.Event()
+    watch.seen = lambda there: (backend._seen(there), seen.set())
+    cluster.play(job, ended(WELL))
+    assert seen.wait(LIMIT_S)
+    backend.submit([task("there")])
+    (report,) = until(backend, 1)
+    assert report.outcome is not None
+    assert (report.key, report.outcome.state) == ("there", JobState.FINISHED)
+
+
 def test_many_attempts_are_recovered_with_one_list(
     backend: KubernetesBackend, cluster: Cluster, storage: Storage
 ) -> None:
