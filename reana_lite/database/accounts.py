@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from reana_lite.database import statements, tables
+from reana_lite.database import statements, tables, workspaces
 from reana_lite.database.database import Database
 from reana_lite.database.records import clean
 from reana_lite.database.transaction import Transaction
@@ -234,7 +234,7 @@ def _keeping_an_administrator(transaction: Transaction, name: str) -> Iterator[N
 
 
 def usage(database: Database, owner: str) -> Usage:
-    """What the runs of a user have taken. A job counts for whom it was computed first."""
+    """What a user has taken: runs (a job counts for whom it was computed first), uploaded workspaces and theory files."""
     runs, jobs = tables.runs, tables.jobs
     sums = (
         select(
@@ -247,9 +247,13 @@ def usage(database: Database, owner: str) -> Usage:
         .where(runs.c.owner == owner)
     )  # fmt: skip
     active = select(func.count()).where(runs.c.owner == owner, runs.c.state.in_(("created", "queued", "running")))
+    theories = select(func.coalesce(func.sum(tables.theory_files.c.size_bytes), 0))
     with database._reading() as connection:
         row = connection.execute(sums).one()
-        return Usage(int(row.disk), int(row.open), float(row.cpu), int(connection.execute(active).scalar() or 0))
+        sent = connection.execute(theories.where(tables.theory_files.c.owner == owner)).scalar_one()
+        going = connection.execute(active).scalar_one()
+    disk = int(row.disk) + int(sent) + workspaces.usage(database, owner)
+    return Usage(disk, int(row.open), float(row.cpu), int(going))
 
 
 def _users_where(database: Database, *conditions: Any) -> list[User]:

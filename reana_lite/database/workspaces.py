@@ -133,10 +133,19 @@ def files(
 
 
 def usage(database: Database, owner: str) -> int:
-    """Bytes in all workspaces of an owner."""
-    statement = select(func.coalesce(func.sum(_spaces.c.size_bytes), 0)).where(_spaces.c.owner == owner)
+    """Bytes that an owner has given to all workspaces, each once; with what was hidden or removed since, until they go.
+
+    What runs have made is not among them, also where it was moved: it counts as their outputs.
+    """
+    given = (
+        select(_files.c.key, _files.c.inner, _files.c.size_bytes)
+        .join(_spaces, _spaces.c.id == _files.c.workspace)
+        .where(_spaces.c.owner == owner, _files.c.key != "", _files.c.attempt == 0)
+        .distinct()
+        .subquery()
+    )
     with database._reading() as connection:
-        return int(connection.execute(statement).scalar_one())
+        return int(connection.execute(select(func.coalesce(func.sum(given.c.size_bytes), 0))).scalar_one())
 
 
 def runs_of(database: Database, workspace: str) -> list[tuple[str, str, bool]]:

@@ -6,8 +6,6 @@ The API, the form and REANA's API all come through here, so that they agree on w
 from __future__ import annotations
 
 import tempfile
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,24 +16,17 @@ from flask import request
 
 from reana_lite import foresight, guest, intake
 from reana_lite.database import RunRecord, accounts, campaigns
-from reana_lite.database.accounts import Usage
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
 from reana_lite.event import RunState
 from reana_lite.foresight import Foreseen
 from reana_lite.intake import Asked, AskedScan
 from reana_lite.planning import planner
-from reana_lite.server import auth, uploads
+from reana_lite.server import auth, quota, uploads
 from reana_lite.server.auth import Caller, Verb
 from reana_lite.server.installation import Installation, here
 from reana_lite.submission import submit
 from reana_lite.target import Prepared
-
-USAGE_S = 10.0
-"""How old the sum of what a user has taken may be when quotas are checked (seconds)."""
-
-_usage: dict[tuple[int, str], tuple[float, Usage]] = {}
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +68,7 @@ class NewScan:
 def submit_run(wanted: NewRun, *, who: Caller | None = None) -> RunRecord:
     """Queue a run of a catalogue analysis; raises NotAllowed, NotFound, InvalidInput, InvalidAnalysis, Conflict (quota)."""
     who, installation = auth.need(Verb.SUBMIT, who), here()
-    check_quota(installation, who)
+    quota.check(installation, who.user)
     run = intake.submit_run(
         asked_of(installation, who, wanted),
         database=installation.database,
@@ -106,7 +97,7 @@ def submit_prepared(
     who, installation = auth.need(Verb.SUBMIT, who), here()
     guest.refuse_uploads(installation.settings)
     guest.check_images(installation.settings, prepared.workflow)
-    check_quota(installation, who)
+    quota.check(installation, who.user)
     bounds = {"max_nodes": installation.settings.node_limit}
     own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options, **bounds})
     run = submit(
@@ -131,7 +122,7 @@ def rerun(record: RunRecord, *, name: str = "", reuse: bool | None = None, who: 
         raise Conflict(f"run {record.id} is part of a campaign: try its failed points again by `retry` of the campaign")
     if not kept.get("target"):
         raise Conflict(f"run {record.id} was not submitted in a way that can be asked again", run=record.id)
-    check_quota(installation, who)
+    quota.check(installation, who.user)
     asked = Asked.from_dict(kept)
     if not all(Path(file).is_relative_to(installation.spool) for file in asked.files):
         raise Conflict(f"run {record.id} was made of files of another machine's user: upload them", run=record.id)
@@ -154,7 +145,7 @@ def rerun(record: RunRecord, *, name: str = "", reuse: bool | None = None, who: 
 def submit_scan(wanted: NewScan, *, who: Caller | None = None) -> tuple[CampaignRecord, bool]:
     """(the campaign, whether an equal request had made it before: then stopped points go on); raises as submit_run."""
     who, installation = auth.need(Verb.SUBMIT, who), here()
-    check_quota(installation, who)
+    quota.check(installation, who.user)
     with scan_of(installation, who, wanted) as asked:
         record, known = intake.submit_scan(
             asked,
@@ -174,7 +165,7 @@ def submit_scan(wanted: NewScan, *, who: Caller | None = None) -> tuple[Campaign
 def extend(record: CampaignRecord, wanted: NewScan, *, who: Caller | None = None) -> tuple[CampaignRecord, int, int]:
     """(the campaign, points added, points computed anew); `analyses`, theories and template stay those it has."""
     who, installation = auth.need(Verb.SUBMIT, who), here()
-    check_quota(installation, who)
+    quota.check(installation, who.user)
     old = record.request
     uploads.bring_back_request(installation, old)
     names = {*wanted.parameters, *wanted.texts}
@@ -206,7 +197,9 @@ def extend(record: CampaignRecord, wanted: NewScan, *, who: Caller | None = None
 
 def reopen(record: CampaignRecord, states: tuple[str, ...], *, who: Caller, what: str) -> CampaignRecord:
     """Let points of these states be computed (again): resume and retry."""
-    database = here().database
+    installation = here()
+    quota.check(installation, who.user)
+    database = installation.database
     with database.transaction() as transaction:
         campaigns.reopen(transaction, record.id, states=states)
     if what:
@@ -217,6 +210,7 @@ def reopen(record: CampaignRecord, states: tuple[str, ...], *, who: Caller, what
 def foresee(wanted: NewRun | NewScan, *, who: Caller | None = None) -> Foreseen:
     """What a run or scan would compute, what is there, how long it takes; nothing is queued."""
     who, installation = who or auth.caller(), here()
+    quota.check(installation, who.user)  # the files of what is asked for are kept
     common: Any = {"database": installation.database, "storage": installation.storage,
                    "settings": replace(installation.settings, user=who.name), "guest": True}  # fmt: skip
     if isinstance(wanted, NewRun):
@@ -329,29 +323,6 @@ def change_user(who: Caller, name: str, **changes: Any) -> accounts.User:
     if "password" in changes:
         accounts.revoke_all(database, name)
     return changed
-
-
-def check_quota(installation: Installation, who: Caller) -> None:
-    """Raises NotAllowed if a user has taken all they may (disk, seconds of steps)."""
-    quota = who.user.quota
-    if not (quota.disk_bytes or quota.cpu_s):
-        return
-    taken = usage(installation, who.name)
-    for what, used, most in (("disk_bytes", taken.disk_bytes, quota.disk_bytes), ("cpu_s", taken.cpu_s, quota.cpu_s)):
-        if most and used >= most:
-            raise NotAllowed(f"the quota {what} of {who.name} is used up: {used:g} of {most:g}", quota=what, used=used)
-
-
-def usage(installation: Installation, owner: str) -> Usage:
-    """What a user has taken, at most USAGE_S old."""
-    key, now = (id(installation.database), owner), time.monotonic()
-    with _lock:
-        found = _usage.get(key)
-    if found is None or now - found[0] > USAGE_S:
-        found = now, accounts.usage(installation.database, owner)
-        with _lock:
-            _usage[key] = found
-    return found[1]
 
 
 def checked_name(name: str) -> str:

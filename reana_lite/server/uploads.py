@@ -22,9 +22,10 @@ from sqlalchemy import select
 
 from reana_lite.campaign import Request
 from reana_lite.database import accounts, tables
-from reana_lite.database.accounts import TheoryFileRecord
+from reana_lite.database.accounts import TheoryFileRecord, User
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.job import INIT_ROOT
+from reana_lite.server import auth, quota
 from reana_lite.server.installation import Installation
 from reana_lite.target.preserved import word
 from reana_lite.theory import read_theory
@@ -68,13 +69,20 @@ def spooled(stream: BinaryIO, name: str, *, spool: Path, limit_bytes: int) -> It
 
 
 def keep_theory_file(installation: Installation, owner: str, stream: BinaryIO, name: str) -> TheoryFileRecord:
-    """Keep a theory file that a user sends; raises InvalidInput if it is of no format that is known, or too large."""
+    """Keep a theory file that a user sends; raises InvalidInput if it is of no format that is known, or too large.
+
+    Raises NotAllowed if their quota has no room for it; what they have sent before takes no more.
+    """
     limit = installation.settings.upload_limit_bytes
     with spooled(stream, name, spool=installation.spool, limit_bytes=limit) as (path, digest, size):
         if not size:
             raise InvalidInput(f"{path.name} is empty", field="file", value=path.name)
         with path.open("rb") as content:
             theory = read_theory(path.name, [(path.name, content)])
+        try:
+            accounts.get_theory_file(installation.database, owner, f"sha256:{digest}")
+        except NotFound:
+            quota.store(installation, auth.user_named(owner) or User(owner), size)
         kept = installation.storage.keep_tree(path, f"{INIT_ROOT}/theory")
         record = TheoryFileRecord(owner, f"sha256:{digest}", path.name, word(theory.files[0]), size, kept.key, 0.0)
         return accounts.add_theory_file(installation.database, record)

@@ -98,7 +98,7 @@ def endpoint(
 
 def _answer(one: Endpoint, function: Handler, arguments: Mapping[str, str]) -> Response:
     if not one.uploads:
-        request.max_content_length = JSON_LIMIT_BYTES  # whoever reads the body, and whether its length is announced or not
+        request.max_content_length = JSON_LIMIT_BYTES  # also where its length is not announced, and whoever reads it
     who = auth.need(one.verb) if one.verb is not None else None
     call = Call(who, _query(one), _body(one)) if who is not None else None
     key = request.headers.get("Idempotency-Key", "") if one.method == "POST" and who is not None else ""

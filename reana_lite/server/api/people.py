@@ -9,7 +9,7 @@ from flask import Blueprint
 from reana_lite.database import accounts, listing
 from reana_lite.database.accounts import Quota, Role, User
 from reana_lite.errors import InvalidInput
-from reana_lite.server import auth, submissions
+from reana_lite.server import auth, quota, submissions
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.schemas import COUNT, PAGING, named, thing
 from reana_lite.server.auth import Verb
@@ -48,7 +48,7 @@ def get_me(call: Call) -> dict[str, Any]:
     """Who one is, what one may, what one has used."""
     return {
         "user": call.who.user.to_dict(), "role": str(call.who.role),
-        "usage": submissions.usage(here(), call.who.name).to_dict(),
+        "usage": quota.usage(here(), call.who.name).to_dict(),
         "single_user": not accounts.are_there(here().database),
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ from reana_lite.database.accounts import Role, User
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 from reana_lite.forecast import Forecast
-from reana_lite.server import auth, submissions, uploads
+from reana_lite.server import auth, quota, submissions, uploads
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here as installation
 from reana_lite.server.pages.lines import AuditLine, QuotaLine, TokenLine, UserLine, WorkerLine
@@ -278,7 +278,7 @@ class Site:
     def quotas(self) -> list[QuotaLine]:
         """What the viewer may use, and uses."""
         who = auth.caller()
-        used, most = submissions.usage(installation(), who.name), who.user.quota
+        used, most = quota.usage(installation(), who.name), who.user.quota
         return [
             QuotaLine("storage", used.disk_bytes, most.disk_bytes or None, "bytes"),
             QuotaLine("computing", round(used.cpu_s / 3600, 2), most.cpu_s / 3600 if most.cpu_s else None, "hours"),
@@ -295,7 +295,7 @@ class Site:
         lines = []
         known = [u for u in accounts.list_users(self.database) if words.lower() in f"{u.name} {u.email}".lower()]
         for user in known[:limit]:
-            taken = submissions.usage(installation(), user.name).disk_bytes if len(known) <= SUMMED else None
+            taken = quota.usage(installation(), user.name).disk_bytes if len(known) <= SUMMED else None
             most = user.quota.disk_bytes or None
             lines.append(UserLine(user.name, str(user.role), not user.disabled, counts.get(user.name, 0), taken, most))
         return lines

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from reana_lite import __version__
 from reana_lite.database import secrets
 from reana_lite.errors import Conflict, InvalidInput
-from reana_lite.server import submissions
+from reana_lite.server import quota, submissions
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here
 from reana_lite.server.reana import asking, documents
@@ -43,7 +43,7 @@ def ping() -> ResponseReturnValue:
 def you() -> ResponseReturnValue:
     """Who asks, and their quota. The token is not repeated."""
     who = asking.caller()
-    taken, quota = submissions.usage(here(), who.name), who.user.quota
+    taken, limits = quota.usage(here(), who.name), who.user.quota
     return jsonify({
         "email": who.user.email or who.name,
         "full_name": who.user.full_name or who.name,
@@ -51,8 +51,8 @@ def you() -> ResponseReturnValue:
         "reana_server_version": f"0.9 (reana-lite {__version__})",
         "reana_token": {"value": "", "status": "active", "requested_at": ""},
         "quota": {
-            "disk": documents.quota(taken.disk_bytes, quota.disk_bytes, text=lambda raw: documents.size_text(int(raw))),
-            "cpu": documents.quota(round(1000 * taken.cpu_s), 1000 * quota.cpu_s, text=documents.seconds_text),
+            "disk": documents.quota(taken.disk_bytes, limits.disk_bytes, text=lambda raw: documents.size_text(int(raw))),
+            "cpu": documents.quota(round(1000 * taken.cpu_s), 1000 * limits.cpu_s, text=documents.seconds_text),
         },
     })  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, jsonify, request
@@ -14,7 +15,7 @@ from reana_lite.database.workspaces import WorkspaceRun
 from reana_lite.drive import Drive
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound, ReanaLiteError
 from reana_lite.event import RunState, SubmitJob, from_row
-from reana_lite.server import submissions
+from reana_lite.server import quota, submissions
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here
 from reana_lite.server.reana import asking, documents, runs
@@ -56,7 +57,9 @@ def create() -> ResponseReturnValue:
         bundle = request.files.get("bundle")
         if bundle is None:
             raise InvalidInput("the form has no field `bundle`", field="bundle")
-        entries = keep_bundle(installation.storage, installation.spool, bundle.stream)
+        quota.check(installation, who.user)
+        allow = partial(quota.store, installation, who.user)
+        entries = keep_bundle(installation.storage, installation.spool, bundle.stream, allow=allow)
         written = next((one for one in entries if one.path == "reana.yaml"), None)
         if written is None:
             raise InvalidInput("the bundle holds no reana.yaml", field="bundle")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -12,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from reana_lite.database import RunRecord, workspaces
 from reana_lite.database.workspaces import WorkspaceRun, clean_path
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from reana_lite.server import submissions
+from reana_lite.server import quota
 from reana_lite.server.api.sending import send
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here
@@ -73,9 +74,10 @@ def upload(workflow: str) -> ResponseReturnValue:
     if "file_name" not in request.args:
         raise InvalidInput("file_name is needed", field="file_name")
     path = clean_path(request.args["file_name"])
-    submissions.check_quota(installation, who)
+    quota.check(installation, who.user)
     limit = installation.settings.upload_limit_bytes
-    one = keep(installation.storage, installation.spool, path, request.stream, limit_bytes=limit)
+    one = keep(installation.storage, installation.spool, path, request.stream, limit_bytes=limit,
+               allow=partial(quota.store, installation, who.user))  # fmt: skip
     with installation.database.transaction() as transaction:
         workspaces.put(transaction, workspace, [one])
     return jsonify({"message": f"{path} has been successfully uploaded."})

@@ -21,7 +21,7 @@ from reana_lite.database.workspaces import Stored, WorkspaceRun
 from reana_lite.errors import Conflict, InvalidAnalysis, InvalidInput, NotAllowed
 from reana_lite.event import RunState, to_row
 from reana_lite.job import INIT_ROOT
-from reana_lite.server import submissions
+from reana_lite.server import quota, submissions
 from reana_lite.server.auth import Caller
 from reana_lite.server.installation import Installation
 from reana_lite.server.reana import documents
@@ -71,7 +71,7 @@ def create(
     """A workflow with the files given (none: they are uploaded next); raises InvalidInput, NotAllowed."""
     name, plain = checked_name(name), checked_specification(specification)
     guest.refuse_uploads(installation.settings)
-    submissions.check_quota(installation, who)
+    quota.check(installation, who.user)
     run = new_run_id()
     request: dict[str, Any] = {
         "target": "reana.yaml", "kind": "reana", "analysis": name, "results": [], "theory": None, "example": "",
@@ -102,7 +102,7 @@ def start(
     if restart and record.state not in TERMINAL_RUN:
         raise NotAllowed(f"Workflow {record.full_name} is {record.state}: only one that is over can be restarted.")
     guest.refuse_uploads(installation.settings)
-    submissions.check_quota(installation, who)
+    quota.check(installation, who.user)
     given = body.get("reana_specification")
     specification = checked_specification(given) if given else dict(use.specification)
     parameters = _mapping(body, "input_parameters")

@@ -17,7 +17,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -55,6 +55,12 @@ UNREADABLE = (
 """What the reader of zip archives raises for those that are damaged."""
 
 Files = dict[str, Stored]
+Allow = Callable[[int], None]
+"""Told how many bytes are about to be stored; raises if they may not be."""
+
+
+def anything(size_bytes: int) -> None:
+    """However much it is."""
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------
@@ -159,12 +165,18 @@ def _fits(pattern: str, path: str) -> bool:
 # -- coming in ---------------------------------------------------------------------------------------------------------
 
 
-def keep(storage: Storage, spool: Path, path: str, stream: BinaryIO | IO[bytes], *, limit_bytes: int) -> Stored:
-    """Keep what a stream gives as the file of that path; one that begins with #! may be executed. Raises InvalidInput."""
+def keep(
+    storage: Storage, spool: Path, path: str, stream: BinaryIO | IO[bytes], *, limit_bytes: int, allow: Allow = anything
+) -> Stored:
+    """Keep what a stream gives as the file of that path; one that begins with #! may be executed.
+
+    Raises InvalidInput, and what `allow` raises.
+    """
     head = _read(stream, SMALL_BYTES)
     digest, size = hashlib.sha256(head), len(head)
     if size < SMALL_BYTES:
         _check_size(path, size, limit_bytes)
+        allow(size)
         kept = storage.keep_bytes({CONTENT: head}, "/upload")
     else:
         spool.mkdir(parents=True, exist_ok=True)
@@ -178,6 +190,7 @@ def keep(storage: Storage, spool: Path, path: str, stream: BinaryIO | IO[bytes],
                     block = stream.read(BLOCK)
                     digest.update(block)
                     size += len(block)
+            allow(size)
             kept = storage.keep_tree(folder / CONTENT, "/upload")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -197,8 +210,10 @@ def _check_size(path: str, size: int, limit_bytes: int) -> None:
         raise InvalidInput(f"{path!r} is larger than {limit_bytes} bytes, the most this server takes", field="file")
 
 
-def keep_bundle(storage: Storage, spool: Path, stream: BinaryIO | IO[bytes]) -> list[Stored]:
-    """Keep the files of a bundle (a zip archive); raises InvalidInput for what a bundle may not hold."""
+def keep_bundle(
+    storage: Storage, spool: Path, stream: BinaryIO | IO[bytes], *, allow: Allow = anything
+) -> list[Stored]:
+    """Keep the files of a bundle (a zip archive); raises InvalidInput for what a bundle may not hold, and as `keep`."""
     with tempfile.TemporaryFile() as archive:
         size = 0
         while block := stream.read(BLOCK):
@@ -208,7 +223,7 @@ def keep_bundle(storage: Storage, spool: Path, stream: BinaryIO | IO[bytes]) -> 
         try:
             _check_directory(archive, size)
             with zipfile.ZipFile(archive) as opened:
-                return list(_members(opened, storage, spool))
+                return list(_members(opened, storage, spool, allow))
         except UNREADABLE as error:
             raise InvalidInput(f"the bundle is no zip archive that can be read: {error}", field="bundle") from error
 
@@ -220,12 +235,14 @@ def _check_directory(archive: IO[bytes], size: int) -> None:
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < 22:
         raise zipfile.BadZipFile("it has no end record")
+    if tail[at - 20 : at - 16] == b"PK\x06\x07" and at >= 20:
+        raise InvalidInput("the bundle is a zip64 archive, which nothing that small needs to be", field="bundle")
     files, directory = struct.unpack_from("<HI", tail, at + 10)
     if files > 2 * BUNDLE_FILES or directory > DIRECTORY_BYTES:  # 0xFFFF, 0xFFFFFFFF of a zip64 archive are, too
         raise InvalidInput(f"the bundle lists {files} files; {BUNDLE_FILES} are the most", field="bundle")
 
 
-def _members(archive: zipfile.ZipFile, storage: Storage, spool: Path) -> Iterator[Stored]:
+def _members(archive: zipfile.ZipFile, storage: Storage, spool: Path, allow: Allow) -> Iterator[Stored]:
     infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > BUNDLE_FILES:
         raise InvalidInput(f"the bundle holds {len(infos)} files; {BUNDLE_FILES} are the most", field="bundle")
@@ -243,7 +260,7 @@ def _members(archive: zipfile.ZipFile, storage: Storage, spool: Path) -> Iterato
             raise InvalidInput(f"{path!r} is twice in the bundle", field="bundle", value=path)
         seen.add(path)
         with archive.open(info) as source:
-            one = keep(storage, spool, path, source, limit_bytes=left)
+            one = keep(storage, spool, path, source, limit_bytes=left, allow=allow)
         left -= one.artifact.size
         yield one
 

@@ -129,3 +129,14 @@ def test_damaged_bundles_are_refused(world: World, tmp_path: Path) -> None:
         except InvalidInput:
             refused += 1
     assert refused >= len(damaged) - 12  # a few bytes mean nothing, such as a time
+
+
+def test_a_bundle_has_one_end_record(world: World, tmp_path: Path) -> None:
+    """A second one, of zip64, would be believed by the reader of archives rather than the one that was looked at."""
+    content = bundle(3)
+    at = content.rindex(b"PK\x05\x06")
+    size, offset = struct.unpack_from("<LL", content, at + 12)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 3, 3, size, offset)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1)
+    with pytest.raises(InvalidInput, match="zip64"):
+        keep_bundle(world.storage, tmp_path, io.BytesIO(content[:at] + record + locator + content[at:]))

@@ -8,7 +8,7 @@ from serving import PASSWORD, THEORY
 
 from reana_lite.database import accounts, campaigns
 from reana_lite.errors import HTTP_STATUS, InvalidInput, NotAllowed, NotFound, ReanaLiteError, Unavailable
-from reana_lite.server import auth, guard, here, submissions, uploads
+from reana_lite.server import auth, guard, here, quota, submissions, uploads
 from reana_lite.server.submissions import NewRun, NewScan
 
 
@@ -114,7 +114,7 @@ def test_quota(world, as_) -> None:
     accounts.change_user(world.database, replace(user, quota=accounts.Quota(disk_bytes=1)))
     as_("alice", lambda: submissions.submit_run(NewRun(analysis="tiny")))
     world.drive()
-    submissions._usage.clear()
+    quota.forget()
     with pytest.raises(NotAllowed, match="disk_bytes"):
         as_("alice", lambda: submissions.submit_run(NewRun(analysis="tiny")))
 
