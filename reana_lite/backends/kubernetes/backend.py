@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from reana_lite.backends.base import Report, Say, StandIn, Task
 from reana_lite.backends.kubernetes import limits, pod, probe
@@ -24,14 +23,14 @@ from reana_lite.backends.kubernetes.attempt import Attempt, about_of
 from reana_lite.backends.kubernetes.launch import Closed, Launch, Patience, ticket_name
 from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.outcomes import Outcomes, failed
-from reana_lite.backends.kubernetes.record import About, Pod, about_from, seconds
+from reana_lite.backends.kubernetes.record import About, Pod
+from reana_lite.backends.kubernetes.recovery import Recovery
 from reana_lite.backends.kubernetes.ticket import Documents, ObjectStorage
 from reana_lite.backends.kubernetes.volume import Volume
 from reana_lite.backends.kubernetes.wants import wants_of
 from reana_lite.backends.kubernetes.watch import Watch
 from reana_lite.errors import InvalidInput, ReanaLiteError, Unavailable
 from reana_lite.job import Cause, Environment, EnvironmentKind, JobSpec, JobState
-from reana_lite.retry import SHUT_DOWN
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +67,7 @@ class KubernetesBackend:
         self._outcomes = Outcomes(storage)
         self._patiently = Patience(self._ended)
         self._launch = Launch(storage, self.api, options=self.options, ended=self._ended, tell=self._tell)
+        self._recovery = Recovery(self.api, self._launch, self.options.installation)
         self._creators: ThreadPoolExecutor | None = None
         self._finishers: ThreadPoolExecutor | None = None
         self._watch: Watch | None = None
@@ -156,46 +156,16 @@ class KubernetesBackend:
             finishers = self._begin_finishers() if asked else None
         if finishers is None:
             return []
-        # The list comes first: a Job is removed after its outcome is kept, so one that is not in it has one, or never will.
-        try:
-            jobs: dict[str, dict[str, Any]] | None = {
-                job["metadata"]["name"]: job["metadata"] for job in self.api.list_jobs(self.selector)
-            }
-        except Unavailable:
-            jobs = None
         reports = []
         # All that may fail is asked before anything is followed: a recovery that was cut off can be done again.
-        for place, found in zip(
-            asked, list(finishers.map(lambda place: self._what_became(place, jobs), asked)), strict=True
-        ):
+        for place, found in zip(asked, self._recovery(asked, finishers, selector=self.selector), strict=True):
             if isinstance(found, Report):
                 reports.append(found)
                 continue
-            about, created_at = found
-            self._adopt(about, created_at=created_at, started=jobs is not None)
-            if jobs is not None:
+            self._adopt(found.about, created_at=found.created_at, started=found.is_known)
+            if found.is_known:
                 reports.append(Report(*place))
         return reports
-
-    def _what_became(
-        self, place: tuple[str, int], jobs: Mapping[str, Mapping[str, Any]] | None
-    ) -> Report | tuple[About, float]:
-        """The end of an attempt, or what is to be followed and when it was created. `jobs`: metadata by name, None if
-        nobody knows."""
-        recorded = self._outcomes.recorded(*place)
-        if recorded is not None:
-            return recorded
-        if jobs is None:
-            return About(*place), 0.0
-        found = jobs.get(pod.job_name(self.options.installation, *place), {})
-        about = about_from(found)
-        if about is None or "deletionTimestamp" in found:
-            return self._outcomes.without_job(about or About(*place))
-        if self._launch.lacked_secret(found):
-            # Whoever began it died before it had done so wholly: its pod waits for what nobody will bring.
-            self.api.delete_job(found["name"])
-            return Report(*place, failed(Cause.LOST, "its worker ended while it was begun", reason=SHUT_DOWN))
-        return about, seconds(found.get("creationTimestamp"))
 
     def close(self) -> None:
         """End all Jobs of ours, unless the options say that they go on; and all threads."""

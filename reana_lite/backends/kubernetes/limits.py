@@ -41,7 +41,7 @@ def due(one: Attempt, options: Options, now: float) -> Due | None:
     left = step_limit(one, now)
     if left is not None and left <= 0:
         return Due("time")
-    trouble = _trouble(one, there, options)
+    trouble = _trouble(one, there, options, now)
     if trouble is None:
         one.trouble_at = 0.0
         return None
@@ -98,7 +98,7 @@ def stuck(attempts: Iterable[Attempt], now: float) -> list[Attempt]:
     ]
 
 
-def _trouble(one: Attempt, there: Pod, options: Options) -> Due | None:
+def _trouble(one: Attempt, there: Pod, options: Options, now: float) -> Due | None:
     """Why containers cannot begin or end as they should."""
     for what, container in (("image", there.step), ("stager's image", there.stager)):
         if container.state != "waiting":
@@ -112,6 +112,8 @@ def _trouble(one: Attempt, there: Pod, options: Options) -> Due | None:
             return Due("start", f"its container cannot be made: {container.reason} {text}".strip(), 120.0)
     if there.stager.state == "terminated" and there.step.state != "terminated":
         return Due("stager", patience_s=ORPHAN_S)
+    if there.stager.state == "running" and there.step.ended_at and now - there.step.ended_at > options.links_valid_s:
+        return Due("stager", "its outputs were not kept before the right to keep them ended")
     if there.step.state == "terminated" and there.step.reason in ("StartError", "ContainerCannotRun"):
         return Due("stager", patience_s=1.0)
     return None

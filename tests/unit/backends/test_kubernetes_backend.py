@@ -516,6 +516,16 @@ def test_when_a_pod_is_given_up(there: Pod, gives_up_after_s: float | None) -> N
     assert limits.given_up(there, options, 1001.0 + gives_up_after_s)
 
 
+def test_outputs_are_waited_for_as_long_as_they_may_be_kept() -> None:
+    over = Container("terminated", exit_code=0, ended_at=1000.0)
+    one = Attempt("k", 1, "n", ABOUT, pod=Pod("p", step=over, stager=RUNS))
+    options = Options(links_valid_s=500)
+    assert limits.due(one, options, 1499.0) is None
+    found = limits.due(one, options, 1501.0)
+    assert found is not None
+    assert found.intent == "stager"
+
+
 def test_trouble_that_passes_is_forgotten() -> None:
     waits = Pod("p", step=Container("waiting", "ImagePullBackOff", "no such image"), stager=RUNS)
     one = Attempt("k", 1, "n", About("k", 1, image="x:1"), pod=waits)
