@@ -6,7 +6,8 @@ Called by `recast plan` and the server.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -16,7 +17,7 @@ from reana_lite.config import Settings
 from reana_lite.database import Database
 from reana_lite.errors import InvalidInput
 from reana_lite.event import RunStarted, to_row
-from reana_lite.forecast import Forecast, Forecaster
+from reana_lite.forecast import DigestOf, Forecast, Forecaster
 from reana_lite.intake import Asked, AskedScan, Say, planned, prepared
 from reana_lite.planning import planner
 from reana_lite.storage.base import Storage
@@ -61,19 +62,21 @@ def foresee(
     forecaster: Forecaster | None = None
     analyses: list[str] = []
     refused = of = looked_at = 0
-    for start in _starts(asked, database, storage, settings, guest, say):
-        of += 1
-        looked_at += start is not LATER
-        refused += start is REFUSED
-        if isinstance(start, tuple):
-            analysis, started = start
-            if forecaster is None:
-                digest_of = environment_digests(
-                    started, settings, storage, seen=database.images_of(analysis), backend=backend, cores=cores, say=say
-                )
-                forecaster = Forecaster(database, storage, digest_of)
-            forecaster.add(started, analysis=analysis)
-            analyses += [analysis] if analysis not in analyses else []
+    with ExitStack() as stack:
+        for start in _starts(asked, database, storage, settings, guest, say):
+            of += 1
+            looked_at += start is not LATER
+            refused += start is REFUSED
+            if isinstance(start, tuple):
+                analysis, started = start
+                if forecaster is None:
+                    seen = database.images_of(analysis)
+                    naming = environment_digests(
+                        started, settings, storage, seen=seen, backend=backend, cores=cores, say=say
+                    )
+                    forecaster = Forecaster(database, storage, stack.enter_context(naming))
+                forecaster.add(started, analysis=analysis)
+                analyses += [analysis] if analysis not in analyses else []
     empty = forecaster or Forecaster(database, storage, lambda *_: "")
     forecast = empty.forecast(cores=cores or settings.cores or usable(), analyses=analyses)
     return Foreseen(forecast, refused, of, looked_at)
@@ -117,6 +120,7 @@ def _starts(
                     yield ready.name, started
 
 
+@contextmanager
 def environment_digests(
     started: RunStarted,
     settings: Settings,
@@ -126,28 +130,29 @@ def environment_digests(
     backend: str = "",
     cores: float | None = None,
     say: Say = lambda line: None,
-) -> Callable[[Any, Any], str]:
+) -> Iterator[DigestOf]:
     """How the backend that would run it names environments: "" for those it would have to look for first; nothing is built.
 
     A cluster is not asked (who forecasts need not have rights there): there an image is what it was when it was `seen` last.
     """
-    from reana_lite.backends.choice import choose
+    from reana_lite.backends.choice import choose, on_cluster
     from reana_lite.backends.environment import environment_digest
     from reana_lite.job import EnvironmentKind
 
     name = backend or settings.backend
-    if name == "kubernetes":
-        return lambda environment, _: environment.image.partition("@")[2] or seen.get(environment.image, "")
-    chosen = choose(name, to_row(started)[1], settings=settings, storage=storage, cores=cores)
+    if on_cluster(name, storage):
+        yield lambda environment, _: environment.image.partition("@")[2] or seen.get(environment.image, "")
+        return
     known: dict[tuple[str, str], str] = {}
+    with closing(choose(name, to_row(started)[1], settings=settings, storage=storage, cores=cores)) as chosen:
 
-    def digest_of(environment: Any, stand_ins: Any) -> str:
-        stand_in = stand_ins.get(environment.image)
-        if chosen.name == "local" and environment.kind is not EnvironmentKind.PROCESS and stand_in is not None:
-            return environment_digest(stand_in.lock)
-        key = (environment.image, stand_in.lock if stand_in else "")
-        if key not in known:
-            known[key] = chosen.prepare(environment, stand_ins, say)
-        return known[key]
+        def digest_of(environment: Any, stand_ins: Any) -> str:
+            stand_in = stand_ins.get(environment.image)
+            if chosen.name == "local" and environment.kind is not EnvironmentKind.PROCESS and stand_in is not None:
+                return environment_digest(stand_in.lock)
+            key = (environment.image, stand_in.lock if stand_in else "")
+            if key not in known:
+                known[key] = chosen.prepare(environment, stand_ins, say)
+            return known[key]
 
-    return digest_of
+        yield digest_of

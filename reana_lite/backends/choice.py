@@ -42,6 +42,11 @@ def survey(settings: Settings) -> list[Survey]:
     return rows
 
 
+def on_cluster(name: str, storage: Storage) -> bool:
+    """Whether a backend of that name is the cluster: a bucket is of no use to processes and containers of this machine."""
+    return name == "kubernetes" or (name == "auto" and not isinstance(storage, LocalStorage))
+
+
 def choose(
     name: str, started: Mapping[str, Any], *, settings: Settings, storage: Storage, cores: float | None = None,
     say: Say | None = None, installation: str = "",
@@ -51,8 +56,8 @@ def choose(
     `say` takes lines for the user: why something waits. `installation` tells objects of this one from those of others
     in the same cluster (Database.installation).
     """
-    if name == "auto" and not isinstance(storage, LocalStorage):
-        name = "kubernetes"  # a bucket is of no use to processes and containers of this machine
+    if on_cluster(name, storage):
+        name = "kubernetes"
     if name == "auto":
         stand_ins: Collection[str] = started.get("options", {}).get("stand_ins", {})
         lacking = sorted(set(images_of(started["workflow"])) - set(stand_ins))

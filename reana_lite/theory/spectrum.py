@@ -169,9 +169,8 @@ class _Examiner:
             far = f"{length_mm:.3g} mm" if length_mm < 1e4 else f"{length_mm / 1000:.3g} m"
             self.validity.append(f"{name_of(decay.pdg)} is long-lived (c tau {far}); this would look prompt")
         if decay.width_gev > 0.2 * mass:
-            text = (
-                f"width {decay.width_gev:.4g} GeV of {name_of(decay.pdg)} is {decay.width_gev / mass:.0%} of its mass"
-            )
+            share = f"{decay.width_gev / mass:.0%} of its mass" if mass else "that of something without a mass"
+            text = f"width {decay.width_gev:.4g} GeV of {name_of(decay.pdg)} is {share}"
             if decay.width_gev >= mass:
                 self.faults.add(f"{text}; it is not a particle any more", line=decay.line)
             else:

@@ -16,8 +16,12 @@ CHUNK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_EXPANDED_BYTES = 64 * 1024**3
 FREE_BYTES = 8 * 1024 * 1024
-MAX_EXPANSION = 200
+MAX_EXPANSION = 60
 """A gz file may expand this many times (events: 3 to 10; a bomb: 1000); below FREE_BYTES expanded it is not judged."""
+
+MANY_LINES = 2_000_000
+MIN_LINE_BYTES = 16
+"""Beyond MANY_LINES lines are at least so long on average (those of events: 50 to 150): empty ones only cost time."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -67,7 +71,9 @@ class Stream:
     def lines(self) -> Iterator[bytes]:
         """The lines without their ends; `line` is the 1-based number of the one given last."""
         rest = b""
+        read = 0
         for chunk in self.chunks():
+            read += len(chunk)
             pieces = (rest + chunk).split(b"\n")
             rest = pieces.pop()
             if len(rest) > MAX_LINE_BYTES:
@@ -75,6 +81,8 @@ class Stream:
             for piece in pieces:
                 self.line += 1
                 yield piece
+            if self.line > MANY_LINES and read < self.line * MIN_LINE_BYTES:
+                raise refuse(self.source, f"{self.line} lines of {read // self.line} bytes on average: these are no events")
         if rest:
             self.line += 1
             yield rest

@@ -23,5 +23,6 @@ def test_images_on_a_cluster_are_what_they_were_last(
     monkeypatch.setenv("KUBECONFIG", "/there/is/none")
     nothing = cast(Any, None)
     settings = Settings(home=tmp_path, database="", storage=tmp_path, user="me", backend="kubernetes")
-    digest_of = environment_digests(cast(RunStarted, nothing), settings, nothing, seen={"tool:1": "sha256:seen"})
-    assert digest_of(Environment(EnvironmentKind.CONTAINER, image), {}) == digest
+    naming = environment_digests(cast(RunStarted, nothing), settings, nothing, seen={"tool:1": "sha256:seen"})
+    with naming as digest_of:
+        assert digest_of(Environment(EnvironmentKind.CONTAINER, image), {}) == digest

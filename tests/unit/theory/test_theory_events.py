@@ -225,6 +225,13 @@ def test_a_damaged_hepmc_file_is_refused(old: str, new: str, reason: str) -> Non
     assert reason in refused(text.replace(old, new))
 
 
+def test_endless_empty_lines_are_refused_early() -> None:
+    end = lhe().index("</LesHouchesEvents>")
+    said = refused(lhe()[:end] + "#\n" * 4_000_000)
+    assert "2 bytes on average" in said
+    assert int(said.split(" lines of")[0].split()[-1]) < 3_000_000
+
+
 def test_bombs_are_refused_in_bounded_memory() -> None:
     packer = zlib.compressobj(9, wbits=31)
     head = lhe(header="").split("</header>")[0].encode()

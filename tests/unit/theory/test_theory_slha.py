@@ -202,6 +202,12 @@ def test_a_long_lived_particle_is_outside_validity() -> None:
     assert not accept(GLUINO.replace("DECAY 1000021 1.0", "DECAY 1000021 2e-13")).validity
 
 
+def test_a_width_beyond_the_mass_is_refused_also_where_there_is_no_mass() -> None:
+    assert "is 105% of its mass" in refused(GLUINO.replace("DECAY 1000021 1.0", "DECAY 1000021 2100"))
+    massless = GLUINO.replace("# gluino\n", "# gluino\n 1000023 0.0\n", 1).replace("1000022  4", "1000023  4")
+    assert "without a mass" in refused(massless + "DECAY 1000023 1.0\n 1.0 3 1000022 1 -1\n")
+
+
 def test_a_heavier_neutral_particle_must_say_that_it_is_stable() -> None:
     text = GLUINO.replace("# gluino\n", "# gluino\n 1000023 800\n", 1).replace("1000022  4", "1000023  4")
     assert "DECAY 1000023 0.0" in refused(text)
