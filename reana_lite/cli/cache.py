@@ -73,6 +73,8 @@ def cache_ls(as_json: bool) -> None:
 def cache_prune(older_than: float, keep_runs: bool, dry_run: bool) -> None:
     """Remove kept outputs. What an unfinished run needs is never taken; by default nor is what a finished run names.
 
+    Input files go only if no run, workspace or uploaded theory names them and nobody has kept them for a day.
+
     \b
     Examples:
       recast cache prune --dry-run
@@ -89,7 +91,8 @@ def cache_prune(older_than: float, keep_runs: bool, dry_run: bool) -> None:
         dry_run=dry_run,
     )
     verb = "would free" if dry_run else "freed"
-    click.echo(f"{len(gone)} outputs, {verb} {size(sum(place.size_bytes for place in gone))}")
+    trees = sum(not place.attempt for place in gone)
+    click.echo(f"{len(gone) - trees} outputs and {trees} input trees, {verb} {size(sum(place.size_bytes for place in gone))}")
 
 
 @cache.command("verify")

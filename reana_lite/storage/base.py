@@ -68,6 +68,10 @@ class Storage(Protocol):
         """Write the manifest of a place anew, from what it holds now; its digest. Raises NotFound."""
         ...
 
+    def kept_at(self, key: str) -> float | None:
+        """When a kept tree was last kept, or kept again (UTC seconds; exact to an hour); None if it is not there."""
+        ...
+
     def places(self) -> Iterator[tuple[str, int]]:
         """All places, complete or not, in no order."""
         ...

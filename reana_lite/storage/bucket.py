@@ -197,6 +197,15 @@ class Bucket:
 
         self._do("remove", once)
 
+    def written_at(self, name: str) -> float | None:
+        """When an object was written, by the service's clock (UTC seconds); None if it is not there."""
+
+        try:
+            written = self._do("look for an artifact", lambda: self.client.stat_object(self.name, name).last_modified)
+        except Absent:
+            return None
+        return written.timestamp() if written is not None else None
+
     def sizes(self, prefix: str) -> dict[str, int]:
         """All objects below a prefix: size in bytes by name."""
 

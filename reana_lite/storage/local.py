@@ -119,7 +119,7 @@ class LocalStorage:
 
     def _keep(self, known: Manifest | None, write: Callable[[Path], Manifest], folder: str) -> Input:
         """Let `write` fill a folder, and rename it to where its content belongs, unless that is there already."""
-        if known is not None and self.manifest(tree_key(known.digest), 0) is not None:
+        if known is not None and self._keep_again(tree_key(known.digest)):
             return Input(folder, tree_key(known.digest), 0, known.digest)
         with told("keep files"), self._temporary() as temporary:
             (temporary / "files").mkdir()
@@ -139,7 +139,23 @@ class LocalStorage:
                             raise
                     elif self.manifest(key, 0) is None:
                         self._discard(place)  # half a tree that somebody was removing, or a damaged one
+            self._keep_again(key)  # it may have been there
             return Input(folder, key, 0, manifest.digest)
+
+    def _keep_again(self, key: str) -> bool:
+        """Whether a tree is there; it counts as kept just now then."""
+        if self.manifest(key, 0) is None:
+            return False
+        with suppress(FileNotFoundError):
+            os.utime(self.place(key, 0) / "manifest.json")
+            return True
+        return False
+
+    def kept_at(self, key: str) -> float | None:
+        """When a kept tree was last kept (UTC seconds)."""
+        with told("read a manifest"), suppress(FileNotFoundError, NotADirectoryError):
+            return (self.place(key, 0) / "manifest.json").stat().st_mtime
+        return None
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:

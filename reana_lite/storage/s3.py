@@ -15,6 +15,7 @@ import hashlib
 import io
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,9 @@ from reana_lite.storage.scan import scan, scan_file, told
 
 STORE_ROOT = "/reana-lite/store"
 """Where places appear to jobs in pods: <root>/jobs/<key>/<attempt>/files and <root>/trees/<key>/files."""
+
+KEEP_AGAIN_S = 3600.0
+"""After how long a tree that is there already is noted as kept anew (seconds)."""
 
 SPOOL_BYTES = 4 << 20
 """A file read that is larger lies on this machine's disk meanwhile, not in memory."""
@@ -84,8 +88,13 @@ class S3Storage:
 
     def _keep(self, manifest: Manifest, origin: Callable[[Artifact], BinaryIO], folder: str) -> Input:
         key = tree_key(manifest.digest)
-        if self.manifest(key, 0) is None:
-            self._upload(key, 0, manifest, origin)
+        kept_at = self.kept_at(key)
+        there_already = kept_at is not None and self.manifest(key, 0) is not None
+        if not there_already or time.time() - (kept_at or 0.0) > KEEP_AGAIN_S:
+            if there_already:
+                self.put_document(key, 0, "manifest.json", manifest.to_json().encode())  # it counts as kept just now
+            else:
+                self._upload(key, 0, manifest, origin)
             # somebody may have been removing the same tree: what was taken away meanwhile is brought back
             there = self.bucket.sizes(f"{self.prefix}{place_name(key, 0)}files/")
             files = [a for a in manifest.artifacts if a.kind == "file"]
@@ -280,6 +289,10 @@ class S3Storage:
         self.bucket.remove([name for name in names if name != manifest])
 
     # -- small documents beside the files ------------------------------------------------------------------------
+
+    def kept_at(self, key: str) -> float | None:
+        """When a kept tree was last kept (UTC seconds, at most KEEP_AGAIN_S too early)."""
+        return self.bucket.written_at(self._name(key, 0, "manifest.json"))
 
     def get_document(self, key: str, attempt: int, name: str) -> bytes | None:
         """A small object of a place (outcome.json, stager.json, manifest.json, log); None if there is none."""

@@ -149,6 +149,21 @@ def test_an_equal_tree_is_kept_once(kept: Kept, tree: Path, tmp_path: Path) -> N
     assert kept.storage.keep_tree(tmp_path / "twin", "/b").key != first.key
 
 
+def test_a_tree_that_is_kept_again_is_not_old(kept: Kept, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reana_lite.storage.s3.KEEP_AGAIN_S", -1.0)
+    begun_at = time.time()
+    key = kept.storage.keep_tree(tree, "/init").key
+    first = kept.storage.kept_at(key)
+    assert first is not None
+    assert begun_at - 2 < first < time.time() + 2
+    deadline = time.monotonic() + 20
+    while kept.storage.kept_at(key) == first:  # the clock of a bucket counts seconds
+        assert time.monotonic() < deadline
+        assert kept.storage.keep_tree(tree, "/init").key == key
+    assert kept.storage.kept_at("k" * 32) is None
+    assert kept.storage.damage(key, 0) == []
+
+
 def test_one_file_is_a_tree_of_one(kept: Kept, tree: Path, tmp_path: Path) -> None:
     placed = kept.storage.keep_tree(tree / "run.sh", "/x")
     kept.storage.fetch(placed.key, 0, tmp_path / "out")

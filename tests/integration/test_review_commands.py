@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from waiting import within
 
 from reana_lite import harvest, prune
 from reana_lite.cli.screen import open_installation
+from reana_lite.event import RunState
 
 WAIT = "while ! test -e {diary}.go; do sleep 0.05; done; touch {out}"
 
@@ -114,6 +117,26 @@ def test_prune_keeps_what_a_run_has_come_to_name_meanwhile(recast, write, monkey
     assert storage.manifest(job.key, job.attempt) is not None
     prune.prune(database, storage, before=job.ended_at + 1, keep_runs=False)
     assert storage.manifest(job.key, job.attempt) is None
+
+
+def test_prune_takes_input_files_that_nothing_names_and_nobody_kept_lately(recast, write) -> None:
+    installation = open_installation_of(recast)
+    database, storage = installation.database, installation.storage
+    storage.check()
+    tree = storage.keep_bytes({"x": b"named"}, "/reana-lite/init")
+    init = {"trees": [[tree.folder, tree.key, 0, tree.digest]]}
+    database.create_run(run="r", name="r", owner="me", first_event=("RunStarted", {"init": init}))
+    database.set_run_state("r", RunState.STOPPED)
+    lone, fresh = (storage.keep_bytes({"x": text}, "/reana-lite/init").key for text in (b"lone", b"fresh"))
+    old = time.time() - 2 * prune.TREE_AGE_S
+    for key in (lone, tree.key):
+        os.utime(storage.place(key, 0) / "manifest.json", (old, old))
+    would = prune.prune(database, storage, before=time.time(), keep_runs=False, dry_run=True)
+    assert [place.key for place in would if not place.attempt] == [lone]
+    assert storage.manifest(lone, 0) is not None
+    prune.prune(database, storage, before=time.time(), keep_runs=False)
+    left = {key for key, attempt in storage.places() if not attempt}
+    assert left == {fresh, tree.key}
 
 
 def test_prune_spares_the_log_of_what_failed_lately(recast, write) -> None:
