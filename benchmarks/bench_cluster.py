@@ -1,7 +1,7 @@
 """Many runs on simulated nodes with one worker: its cores, its memory, how fast it goes on after each step.
 
     . "$(k8s/dev/up --print-env)"; python benchmarks/bench_cluster.py [--runs 500] [--steps 7] [--nodes 100] [--limit 900]
-    python benchmarks/bench_cluster.py --steps 1 --qps 20,100,200,1000      # launches per second by the cluster's own limits
+    python benchmarks/bench_cluster.py --steps 1 [--bare] --qps 20,100,200,1000
 
 The worker is `recast worker` as it is; pods run on nodes that kwok plays, and end when this program has written what
 their stagers would have. `latency` is from the moment a pod's end is sent to the API server to the moment the next step of
@@ -20,9 +20,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -30,6 +32,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import on_cluster
 import simulated
 
+from reana_lite.backends.kubernetes import pod
+from reana_lite.backends.kubernetes.api import RealApi
+from reana_lite.backends.kubernetes.options import Options
+from reana_lite.backends.kubernetes.record import Pod
+from reana_lite.backends.kubernetes.watch import Watch
 from reana_lite.config import Settings
 from reana_lite.database import Database
 from reana_lite.storage import open_storage
@@ -161,6 +168,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=900, help="seconds")
     parser.add_argument("--profile", type=Path, help="write the worker's profile (cProfile of its loop's thread) here")
     parser.add_argument("--qps", default="", help="one round for each of these client limits of the controllers")
+    parser.add_argument("--bare", action="store_true", help="so many bare Jobs in place of runs, no worker")
     asked = parser.parse_args()
     if on_cluster.reason():
         raise SystemExit(on_cluster.reason())
@@ -170,7 +178,42 @@ def main() -> None:
             command = [simulated.DEV / "up", "--qps", qps]
             subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=180)
             print(f"-- controller manager and scheduler: {qps} requests per s", flush=True)
+        if asked.bare:
+            print(f"bare Jobs: {bare_jobs(asked.runs, nodes=asked.nodes, limit_s=asked.limit)}", flush=True)
+            continue
         measure(asked)
+
+
+def bare_jobs(count: int, *, nodes: int, limit_s: float) -> str:
+    """So many Jobs of one container by the raw API, removed when they have ended: what the cluster itself can do."""
+    api = RealApi(on_cluster.NAMESPACE, kubeconfig=on_cluster.settings()["KUBECONFIG"], threads=34)
+    name = f"bare{secrets.token_hex(3)}"
+    options = Options(
+        installation=name,
+        node_selector={"type": "simulated"},
+        tolerations=({"key": "recast-dev/simulated", "operator": "Exists"},),
+    )
+    steps: dict[tuple[str, int], simulated.Seen] = {}
+    over = threading.Event()
+
+    def seen(there: Pod) -> None:
+        job = there.name.rpartition("-")[0]
+        one = steps.setdefault((job, 0), simulated.Seen(submitted_at=begun, created_at=there.created_at))
+        one.running_at = one.running_at or (time.time() if there.phase != "Pending" else 0.0)
+        if there.has_ended and not one.ended_at:
+            one.ended_at = time.time()
+            pool.submit(api.delete_job, job)
+            if len(steps) == count and all(row.ended_at for row in steps.values()):
+                over.set()
+
+    with simulated.nodes(nodes), ThreadPoolExecutor(16) as pool:
+        watch = Watch(api, f"{pod.INSTALLATION}={name}", seen=seen, gone=seen)
+        begun = time.time()
+        watch.start()
+        list(pool.map(lambda n: api.create_job(pod.probe_of("none:1", options, f"{name}-{n}")), range(count)))
+        over.wait(limit_s)
+        watch.close()
+    return launches(steps)
 
 
 def measure(asked: argparse.Namespace) -> None:
