@@ -58,14 +58,15 @@ def migrate() -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def retention(older_than: float, campaign: str, dry_run: bool, as_json: bool) -> None:
-    """Remove the outputs of old runs. Results, records and input files stay; what other runs name stays, too.
+    """Remove the outputs of old runs. Results, records and input files stay; what other runs or
+    uploaded workspaces name stays, too.
 
     \b
     Examples:
       recast admin retention --older-than 90d --dry-run
       recast admin retention --older-than 0d --campaign gluinos
     """
-    from reana_lite.database import campaigns, upkeep
+    from reana_lite.database import campaigns, upkeep, workspaces
     from reana_lite.inputs import owner_of
 
     installation = _opened()
@@ -75,11 +76,12 @@ def retention(older_than: float, campaign: str, dry_run: bool, as_json: bool) ->
     old = upkeep.over_before(database, time.time() - older_than, campaign=campaign)
     others = database.runs_by_id() - old
     places = upkeep.places_of(database, old) - upkeep.places_of(database, others)
+    places -= workspaces.places(database, besides=old)
     gone, freed = 0, 0
     for key, attempt in storage.places():
         if attempt == 0 or not ((key, attempt) in places or owner_of(key) in old):
             continue
-        if not dry_run and not database.forget_job(key, attempt):
+        if not dry_run and not database.forget_job(key, attempt, besides=old):
             continue
         gone, freed = gone + 1, freed + storage.size_bytes(key, attempt)
         if not dry_run:

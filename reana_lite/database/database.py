@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -405,11 +405,20 @@ class Database:
         with self._reading() as connection:
             return set(connection.execute(statement).scalars())
 
-    def forget_job(self, key: str, attempt: int, *, damaged: bool = False, keep_runs: bool = False) -> bool:
+    def forget_job(
+        self,
+        key: str,
+        attempt: int,
+        *,
+        damaged: bool = False,
+        keep_runs: bool = False,
+        besides: Collection[str] | None = None,
+    ) -> bool:
         """The outputs of this attempt are about to be removed; True if they may be.
 
-        False, and nothing is changed, while it executes, or while a run that is not over names it, with `keep_runs` any
-        run (unless `damaged`). An attempt without a record may always go.
+        False, and nothing is changed, while it executes, or while an uploaded workspace or a run that is not over names it,
+        with `keep_runs` any run, with `besides` any but these and their workspaces (all of this unless `damaged`). An
+        attempt without a record may always go.
         """
         with self.transaction() as transaction:
             connection = transaction.connection
@@ -422,12 +431,15 @@ class Database:
                 .join(_runs, _runs.c.id == _nodes.c.run)
                 .where(_nodes.c.key == key, _nodes.c.attempt == attempt)
             )
-            if not keep_runs:
+            if besides is None and not keep_runs:
                 naming = naming.where(_runs.c.state.not_in(_OVER))
             if connection.execute(executing).first() is not None:
                 return False
-            if not damaged and connection.execute(naming.limit(1)).first() is not None:
-                return False
+            if not damaged:
+                if not set(connection.execute(naming).scalars()) <= set(besides or ()):
+                    return False
+                if _in_workspaces(connection, key, attempt, besides):
+                    return False
             transaction.forget_job(key, attempt)
             return True
 
@@ -485,6 +497,17 @@ def _job_rows() -> Any:
     return select(_jobs, (_keys.c.counts == _jobs.c.attempt).label("counts"), node).join(
         _keys, _keys.c.key == _jobs.c.key
     )
+
+
+def _in_workspaces(connection: Connection, key: str, attempt: int, besides: Collection[str] | None) -> bool:
+    """Whether an uploaded workspace names a place: what its user gave, or (unless all its runs are `besides`) runs made."""
+    files, uses = tables.workspace_files, tables.workspace_runs
+    statement = select(files.c.made, files.c.workspace).distinct()
+    rows = connection.execute(statement.where(files.c.key == key, files.c.attempt == attempt)).all()
+    if besides is None or not all(row.made for row in rows):
+        return bool(rows)
+    of_these = uses.c.workspace.in_({row.workspace for row in rows})
+    return not set(connection.execute(select(uses.c.run).where(of_these)).scalars()) <= set(besides)
 
 
 def full_name(name: str) -> Any:

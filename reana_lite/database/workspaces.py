@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,11 +160,18 @@ def runs_of(database: Database, workspace: str) -> list[tuple[str, str, bool]]:
         return [(run, state, deleted > 0) for run, state, deleted in connection.execute(statement)]
 
 
-def places(database: Database) -> set[tuple[str, int]]:
-    """Every (key, attempt) that a workspace names, so that nobody removes it."""
+def places(database: Database, *, besides: Collection[str] = ()) -> set[tuple[str, int]]:
+    """Every (key, attempt) that a workspace names, so that nobody removes it.
+
+    Without what runs have made where all runs of the workspace are among `besides`; what its user gave stays named, also
+    what a run has made and the user has moved.
+    """
+    columns = (_files.c.key, _files.c.attempt, _files.c.made, _files.c.workspace)
     with database._reading() as connection:
-        rows = connection.execute(select(_files.c.key, _files.c.attempt).distinct().where(_files.c.key != ""))
-        return {(row.key, row.attempt) for row in rows}
+        rows = connection.execute(select(*columns).distinct().where(_files.c.key != "")).all()
+        uses = connection.execute(select(_uses.c.workspace, _uses.c.run)).all() if besides else []
+    in_use = {workspace for workspace, run in uses if run not in besides}
+    return {(row.key, row.attempt) for row in rows if not besides or not row.made or row.workspace in in_use}
 
 
 def find_run(database: Database, owner: str, name: str) -> RunRecord:

@@ -593,6 +593,8 @@ def test_prune_never_takes_what_a_run_that_is_not_over_needs(database: Database)
     assert database.places_of_runs() == {(K[0], 1), (K[1], 1), (K[2], 1), ("t" * 32, 0), ("u" * 32, 0)}
     assert database.places_of_runs(unfinished_only=True) == {(K[1], 1), (K[2], 1), ("u" * 32, 0)}
     assert [job.label for job in database.kept_jobs()] == ["r1/a", "r1"]
+    assert database.forget_job(K[0], 1, besides={"r2"}) is False, "another run than those names it, though it is over"
+    assert database.forget_job(K[0], 1, besides={"r1"}) is True
     assert database.forget_job(K[0], 1) is True
     assert database.forget_job(K[1], 1) is False, "an unfinished run names it"
     assert database.forget_job(K[2], 1, damaged=True) is False, "it executes"

@@ -179,6 +179,36 @@ def test_a_workspace_goes_with_the_last_run_that_has_it(space: Space) -> None:
         space.put(b=1)
 
 
+def test_what_a_workspace_names_is_not_removed(space: Space) -> None:
+    """Also years later: retention takes what old runs have made, but not what their users have moved, or a restart shows."""
+    database = space.database
+    space.start("one", 0)
+    space.end("one", [Stored(Artifact(name, size=1), name * 4, 1, name) for name in ("a", "b")])
+    a, b = ("aaaa", 1), ("bbbb", 1)
+    assert workspaces.places(database) == {a, b}
+    assert not database.forget_job(*a), "prune takes nothing that a workspace names"
+    assert workspaces.places(database, besides={"one"}) == set()
+    space.move({"a": "kept"})
+    assert workspaces.places(database, besides={"one"}) == {a}
+    assert not database.forget_job(*a, besides={"one"})
+    assert database.forget_job(*b, besides={"one"})
+    assert not database.forget_job(*b, besides={"another"})
+    space.run("two", parent="one")
+    assert workspaces.places(database, besides={"one"}) == {a, b}
+    assert not database.forget_job(*b, besides={"one"}), "a restart that is not old has it"
+    assert database.forget_job(*a, besides={"one"}, damaged=True)
+
+
+def test_files_count_once_and_what_runs_made_not_at_all(space: Space) -> None:
+    space.entries([Stored(Artifact("a", size=5), "k1", 0, "c"), Stored(Artifact("b", size=5), "k1", 0, "c")])
+    space.entries([Stored(Artifact("a", size=7), "k2", 0, "c")])
+    space.start("one", 2)
+    space.end("one", [Stored(Artifact("made", size=100), "k3", 1, "made")])
+    space.move({"made": "moved"})
+    assert workspaces.usage(space.database, "me") == 12
+    assert workspaces.usage(space.database, "you") == 0
+
+
 def test_a_run_without_a_workspace_can_be_deleted_too(database: Database) -> None:
     database.create_run(run="cat", name="n", owner="me")
     with database.transaction() as transaction:
