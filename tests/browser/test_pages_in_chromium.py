@@ -127,6 +127,55 @@ def test_by_keyboard_alone(visit: Any) -> None:
     finished(page)
 
 
+def test_a_scan_by_keyboard_alone(visit: Any) -> None:
+    """From the first field of the form to its button, in the order of the tab key, nothing but keys."""
+    page = visit(viewport=SIZES["desktop"]).page
+    page.goto("/analyses/counting")
+    page.focus("input[name=theory]:checked")
+    keys = {"a.gluino.m_gluino.from": "1800", "a.gluino.m_gluino.to": "2200", "a.gluino.m_gluino.step": "200",
+            "a.gluino.m_lsp.from": "0", "p-n_events": "400", "p-blocks": "[1]", "name": "by keys"}  # fmt: skip
+    filled: list[str] = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        here = page.evaluate("document.activeElement.id || document.activeElement.textContent")
+        if here in keys:
+            page.keyboard.type(keys[here])
+            filled.append(here)
+        elif here == "Run":
+            break
+    assert filled == list(keys), "every field is reached, in the order in which it is read"
+    assert page.is_checked("input[name=theory][value=scan]"), "who fills in a scan means the scan"
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/campaigns/"))
+    finished(page)
+    assert page.inner_text("h1") == "by keys"
+    assert page.locator("svg.plane path.s-crossing").count() >= 1
+    assert page.locator("svg.plane a use").count() == 3
+    page.locator("svg.plane a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/runs/"))
+
+
+def test_a_scan_of_many_files_and_another_analysis(visit: Any, tmp_path: Path) -> None:
+    page = visit().page
+    page.goto("/analyses/counting")
+    files = []
+    for mass in (1800, 2400):
+        files.append(tmp_path / f"theory_{mass}.yml")
+        files[-1].write_bytes(THEORY.replace(b"2000", str(mass).encode()))
+    page.set_input_files("#each", files)
+    assert page.is_checked("input[name=theory][value=each]")
+    fast(page)
+    page.click("button:text-is('How long will it take?')")
+    page.wait_for_selector("#plan")
+    page.set_input_files("#each", files)
+    page.click("button:text-is('Run')")
+    page.wait_for_url(re.compile("/campaigns/"))
+    finished(page)
+    assert page.locator("svg.plane a use").count() == 2
+    assert page.locator("#live table >> text=theory_1800").count() >= 1
+
+
 def test_what_is_wrong_is_said_where_it_is(visit: Any) -> None:
     page = visit().page
     page.goto("/analyses/tiny")
@@ -163,12 +212,23 @@ def places(visitor_named: Any) -> dict[str, str]:
     finished(page)
     run = page.get_attribute("svg.plane a >> nth=0", "href")
     name = campaign.rpartition("/")[2]
+    page.goto("/analyses/counting")
+    page.fill("[id='a.gluino.m_gluino.from']", "1800")
+    page.fill("[id='a.gluino.m_gluino.to']", "2400")
+    page.fill("[id='a.gluino.m_gluino.step']", "300")
+    fast(page)
+    page.click("button:text-is('Run')")
+    page.wait_for_url(re.compile("/campaigns/"))
+    finished(page)
+    row = page.url
     visitor.context.close()
     return {
         "home": "/", "analysis": "/analyses/counting", "runs": "/runs", "run": f"{run}?stage=generate&node=/generate/0",
         "failed": failed, "files": f"{run}/files/", "file": f"{run}/files/limit/result.json",
         "log": f"{failed}/log?node=/count/0",
-        "campaigns": "/campaigns", "campaign": campaign, "compare": f"/compare?of={name}", "profile": "/profile",
+        "campaigns": "/campaigns", "campaign": campaign, "row": row,
+        "clone": f"/analyses/counting?like={str(run).rpartition('/')[2]}",
+        "shared": "/runs?shared=1", "found": "/?q=counting", "compare": f"/compare?of={name}", "profile": "/profile",
         "interactive": f"/compare/interactive?of={name}", "admin": "/admin", "help": "/help", "error": "/runs/nothing",
     }  # fmt: skip
 
@@ -216,6 +276,22 @@ def test_the_main_job_by_form(visit: Any, site: Any) -> None:
     page.fill("[id=p-n_events]", "1000")
     page.click("button:text-is('Run')")
     page.wait_for_url(re.compile("/runs/"))
-    page.wait_for_selector("#live:not([hx-get])", timeout=900_000)
-    assert "Excluded at 95 % CL" in page.inner_text(".verdict header strong")
+    page.wait_for_selector("#live:not([hx-get])", timeout=300_000)
+    assert page.inner_text(".verdict header strong") == "Excluded at 95 % CL"
     assert "MB-GGd" in page.inner_text("tr.best")
+    steps = re.search(r"(\d+) of \1 steps", page.inner_text("#live"))
+    assert steps is not None, "all steps are over"
+    page.locator("figure img").scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => { const i = document.querySelector('figure img'); return i.complete && i.naturalWidth > 100 }"
+    )
+    page.click("text=plots/limits.pdf")
+    page.wait_for_selector("text=A PDF file")
+    page.go_back()
+    page.click("svg a:has-text('generate')")
+    page.wait_for_selector("svg a[href$='#node']")
+    # the same theory again is there already
+    page.click("text=Clone with changes")
+    assert page.is_checked("input[name=theory][value=kept]")
+    page.click("text=How long will it take?")
+    page.wait_for_selector(f"text={steps[0]} are there already")
