@@ -92,7 +92,8 @@ def cache_prune(older_than: float, keep_runs: bool, dry_run: bool) -> None:
     )
     verb = "would free" if dry_run else "freed"
     trees = sum(not place.attempt for place in gone)
-    click.echo(f"{len(gone) - trees} outputs and {trees} input trees, {verb} {size(sum(place.size_bytes for place in gone))}")
+    also = f" and {trees} trees of input files" if trees else ""
+    click.echo(f"{len(gone) - trees} outputs{also}, {verb} {size(sum(place.size_bytes for place in gone))}")
 
 
 @cache.command("verify")
