@@ -37,6 +37,12 @@ stages:
 """
 
 
+def workflow() -> str:
+    """The workflow above; its parameters are `words`, a list, and `wait`, seconds."""
+    image, _, tag = IMAGE.rpartition(":")
+    return WORKFLOW.replace("ENVIRONMENT", image).replace("TAG", tag)
+
+
 class Laptop:
     """Somebody whose `recast` shares database and storage with the installation, and drives nothing."""
 
@@ -51,8 +57,7 @@ class Laptop:
 
     def submit(self, words: list[str], *, wait_s: int = 0) -> str:
         """Queue a run of the workflow above."""
-        image, _, tag = IMAGE.rpartition(":")
-        (self.folder / "workflow.yml").write_text(WORKFLOW.replace("ENVIRONMENT", image).replace("TAG", tag))
+        (self.folder / "workflow.yml").write_text(workflow())
         (self.folder / "inputs.yml").write_text(yaml.safe_dump({"words": words, "wait": wait_s}))
         asked = Asked(target="workflow.yml", files=("inputs.yml",), folder=str(self.folder))
         return submit_run(
