@@ -64,18 +64,27 @@ imagePullSecrets:
 {{- end }}
 - name: RECAST_DATABASE
   valueFrom: {secretKeyRef: {name: {{ include "recast.databaseSecret" . }}, key: url}}
+{{- if .Values.catalogue.claim }}
+- {name: RECAST_CATALOGUE, value: /catalogue}
+{{- end }}
 {{- range $name, $value := .Values.extraEnv }}
 - {name: {{ $name | quote }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end }}
-{{- /* The shared volume, at the place where steps see it too. */ -}}
-{{- define "recast.storageMount" -}}
+{{- /* The shared volume, at the place where steps see it too; and further analyses. */ -}}
+{{- define "recast.mounts" -}}
 {{- with .Values.storage.claim }}
 - {name: storage, mountPath: /reana-lite/store{{ with $.Values.storage.claimPath }}, subPath: {{ . | quote }}{{ end }}}
 {{- end }}
+{{- if .Values.catalogue.claim }}
+- {name: catalogue, mountPath: /catalogue, readOnly: true}
 {{- end }}
-{{- define "recast.storageVolume" -}}
+{{- end }}
+{{- define "recast.volumes" -}}
 {{- with .Values.storage.claim }}
 - {name: storage, persistentVolumeClaim: {claimName: {{ . }}}}
+{{- end }}
+{{- with .Values.catalogue.claim }}
+- {name: catalogue, persistentVolumeClaim: {claimName: {{ . }}, readOnly: true}}
 {{- end }}
 {{- end }}
