@@ -410,6 +410,12 @@ def _schemas(document: Document, place: tuple[str, ...], parameters: Sequence[Pa
         except SchemaError as error:
             yield document.fault((*here, *error.absolute_path), f"not a JSON Schema: {error.message}")
             continue
+        if parameter.schema.get("writeOnly") is True or parameter.schema.get("format") == "password":
+            yield document.fault(
+                here,
+                "a parameter cannot be a secret (writeOnly, format password): parameters are kept in clear with every run and "
+                "its results; give it to the steps as a secret of the run's owner",
+            )
         if parameter.has_default:
             reason = check(parameter, parameter.default)
             if reason:

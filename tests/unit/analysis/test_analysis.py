@@ -85,6 +85,8 @@ def test_all_faults_come_together_with_their_lines() -> None:
         ("{code: code}", "{'a b': code}", "is no name"),
         ("default: 10,", "default: 0,", "the default is refused"),
         ("type: integer", "type: integr", "not a JSON Schema"),
+        ("type: integer", "writeOnly: true, type: integer", "a parameter cannot be a secret"),
+        ("type: integer", "format: password, type: integer", "a parameter cannot be a secret"),
         ("type: integer", "$ref: 'http://x/y'", "references ($ref) are not possible"),
         ("required: [region]", "required: [regio]", "'regio' is required but not declared; did you mean region?"),
         ("parameters: {region: SRA}", "parameters: {region: SRC}", "right is one of SRA, SRB"),
