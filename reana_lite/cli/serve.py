@@ -69,29 +69,33 @@ def serve(
         import gunicorn  # type: ignore[import-untyped]  # noqa: F401
     except ModuleNotFoundError as error:
         raise Unavailable(f"{error.name} is not installed: pip install 'reana-lite[server]'") from error
+    asked = _Asked(host, port, workers or min(4, os.cpu_count() or 1), threads, metrics)
+    with tempfile.TemporaryDirectory(prefix="recast-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read when prometheus_client is imported, by all that follows
+        _log(json_logs or os.environ.get("RECAST_LOG") == "json")
+        _serve(asked, folder=folder, only_enrol=no_worker)
+
+
+def _serve(asked: _Asked, *, folder: str, only_enrol: bool) -> None:
     from reana_lite.config import Settings
     from reana_lite.database import Database, accounts
 
-    json_logs = json_logs or os.environ.get("RECAST_LOG") == "json"
-    _log(json_logs)
     settings = Settings.from_environment()
     database = Database(settings.database)
     several = accounts.are_there(database)
-    if not several and host not in LOCAL:
+    if not several and asked.host not in LOCAL:
         raise InvalidInput(
-            f"without accounts the server listens to this machine only, not at {host}: make one by recast admin users add",
-            field="host", value=host,
+            f"without accounts the server listens to this machine only, not at {asked.host}: make one by "
+            f"recast admin users add",
+            field="host", value=asked.host,
         )  # fmt: skip
     database.close()  # what is forked from here on must not share connections
-    worker = _start_worker(settings, only_enrol=no_worker)
-    asked = _Asked(host, port, workers or min(4, os.cpu_count() or 1), threads, metrics)
-    with tempfile.TemporaryDirectory(prefix="recast-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # read once, when prometheus_client is
-        try:
-            _Server(settings, asked, worker=worker, several=several, folder=folder).run()
-        finally:
-            worker.terminate()
-            worker.join(WORKER_END_S)
+    worker = _start_worker(settings, only_enrol=only_enrol)
+    try:
+        _Server(settings, asked, worker=worker, several=several, folder=folder).run()
+    finally:
+        worker.terminate()
+        worker.join(WORKER_END_S)
 
 
 def _start_worker(settings: Settings, *, only_enrol: bool) -> BaseProcess:

@@ -120,7 +120,8 @@ class Fan:
         self._campaigns_at = 0.0
         self._since = 0.0
         self._log_turn = 0
-        self.ended = False
+        self.ending = self.ended = False
+        self._wake = threading.Event()
         self._places: Counter[str] = Counter()
 
     @property
@@ -130,7 +131,15 @@ class Fan:
             return sum(channel.followers for channel in self._channels.values())
 
     def end(self) -> None:
-        """Let all followers go, after what they are still to hear: they come again to whoever serves next, and go on."""
+        """Let all followers go, after a last look for what they are still to hear: they come again to whoever serves next,
+        and go on."""
+        with self._lock:
+            self.ending = True
+            if self._thread is None:
+                self._let_go()
+        self._wake.set()
+
+    def _let_go(self) -> None:
         with self._lock:
             self.ended = True
             for channel in self._channels.values():
@@ -140,7 +149,7 @@ class Fan:
     def place(self, user: str) -> Iterator[None]:
         """A place among those who follow or wait, each of whom holds a thread; raises Unavailable if there is none."""
         with self._lock:
-            if self.ended:
+            if self.ending:
                 raise Unavailable("this server is about to end; another one goes on", retry_after_s=2)
             if self._places.total() >= self.most or self._places[user] >= max(1, self.most // EACH):
                 raise Unavailable("too many follow this server's events at once", retry_after_s=10, throttled=True)
@@ -272,12 +281,16 @@ class Fan:
                 if not self._channels:
                     self._thread = None
                     return
-                channels = dict(self._channels)
+                channels, last = dict(self._channels), self.ending
+            pause_s = LOOK_S
             try:
                 self._look(channels)
             except ReanaLiteError:  # the database does not answer: it is asked again
-                time.sleep(2.0)
-            time.sleep(LOOK_S)
+                pause_s = 2.0
+            if last:
+                self._let_go()
+                return
+            self._wake.wait(pause_s)
 
     def _look(self, channels: Mapping[Topic, Channel]) -> None:
         runs = {topic[1]: channel for topic, channel in channels.items() if topic[0] == "run" and channel.position >= 0}

@@ -97,6 +97,7 @@ class Standing(Collector):
             if self._found is None or time.monotonic() - self._found[0] > QUEUE_S:
                 counts, longest_s = listing.standing(self.database)
                 self._found = time.monotonic(), counts, longest_s, len(listing.workers(self.database))
+                self.database.close()  # processes are forked from this one: they shall inherit no connection
             return self._found[1:]
 
 
