@@ -25,6 +25,12 @@ W = "/workflows/<workflow>"
 LOG_PAGE = 1000
 """Steps whose logs one answer holds, unless the client asks for pages of its own."""
 
+LOGS_BYTES = 20_000_000
+"""All logs of one answer: of many steps the ends of their logs are shorter."""
+
+LIST_MOST = 5000
+"""Workflows in one answer, also where no `size` is asked for."""
+
 COMMAND_BYTES = 4000
 """How much of a command is shown in the logs."""
 
@@ -80,6 +86,7 @@ def list_workflows() -> ResponseReturnValue:
     who, database = asking.caller(), here().database
     verbose = asking.switch("verbose")
     kind, page, size = request.args.get("type", "batch"), asking.number("page", 1) or 1, asking.number("size")
+    limit = min(size or LIST_MOST, LIST_MOST)
     states = [one for one in request.args.get("status", "").split(",") if one]
     for state in states:
         if state not in documents.STATUSES:
@@ -89,7 +96,7 @@ def list_workflows() -> ResponseReturnValue:
     if run:
         run = asking.workflow(run)[1].id
     rows, total = ([], 0) if kind == "interactive" else workspaces.list_runs(
-        database, who.name, states=states, names=names, run=run, limit=size, offset=(page - 1) * (size or 0),
+        database, who.name, states=states, names=names, run=run, limit=limit, offset=(page - 1) * limit,
         oldest_first=request.args.get("sort") == "asc",
     )  # fmt: skip
     with_size = verbose or asking.switch("include_workspace_size")
@@ -98,8 +105,8 @@ def list_workflows() -> ResponseReturnValue:
         documents.list_item(record, deleted=gone, size_bytes=taken if with_size else None, progress=progress)
         for record, gone, taken in rows
     ]
-    shown = {"page": page, "size": size or len(items), "has_prev": page > 1}
-    more = size is not None and page * size < total
+    shown = {"page": page, "size": limit if size else len(items), "has_prev": page > 1}
+    more = page * limit < total
     return jsonify({"items": items, "total": total, "user_has_workflows": total > 0, "has_next": more, **shown})
 
 
@@ -157,12 +164,14 @@ def logs(workflow: str) -> ResponseReturnValue:
         job for job in installation.database.jobs_of(record.id) if not names or documents.step_name(job.node) in names
     ]
     jobs.sort(key=lambda job: (job.started_at or job.queued_at, job.node))
-    page, size = asking.number("page", 1) or 1, asking.number("size", LOG_PAGE)
+    page, size = asking.number("page", 1) or 1, min(asking.number("size") or LOG_PAGE, LOG_PAGE)
     timeline = list(installation.database.timeline(record.id))
     commands = _commands(record, timeline)
     shown = {}
-    for job in documents.page_of(jobs, page, size):
-        log = installation.storage.log(job.key, job.attempt, -documents.LOG_LIMIT_BYTES).decode("utf-8", "replace")
+    some = documents.page_of(jobs, page, size)
+    limit = min(documents.LOG_LIMIT_BYTES, LOGS_BYTES // max(1, len(some)))
+    for job in some:
+        log = installation.storage.log(job.key, job.attempt, -limit).decode("utf-8", "replace")
         command = commands.get(job.node, "")[:COMMAND_BYTES]
         shown[f"{job.key}-{job.attempt}"] = documents.job_log(record, job, log=log, command=command)
     text = {

@@ -148,6 +148,30 @@ def test_names_of_files_lead_nowhere(world: World, name: str) -> None:
     assert not (world.settings.home.parent / "x.yml").exists()
 
 
+def test_answers_of_the_reana_door_are_bounded(uploading: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reana_lite.server.reana.doors.LIST_MOST", 2)
+    monkeypatch.setattr("reana_lite.server.reana.doors.LOGS_BYTES", 1000)
+    alice = uploading.client("alice")
+    for name in ("a", "b", "c"):
+        document = {"workflow": {"type": "yadage", "file": "w.yml"}, "inputs": {"parameters": {}}}
+        assert alice.post(f"/api/workflows?workflow_name={name}", json=document).status_code == 201
+    for query in ("", "?size=100", "?page=1"):
+        listed = alice.get(f"/api/workflows{query}").json
+        assert ([row["name"] for row in listed["items"]], listed["has_next"], listed["total"]) == (
+            ["c.1", "b.1"], True, 3,
+        )  # fmt: skip
+    listed = alice.get("/api/workflows?page=2").json
+    assert ([row["name"] for row in listed["items"]], listed["has_next"]) == (["a.1"], False)
+    work = {"scheduler_type": "multistep-stage", "parameters": {"n": {"step": "init", "output": "n"}},
+            "scatter": {"method": "zip", "parameters": ["n"]}}  # fmt: skip
+    run = run_uploaded(uploading, stage(work, "seq 1 2000; echo {n}"), "loud", n=[1, 2, 3, 4])
+    uploading.drive(until=lambda: uploading.database.get_run(run).state == "finished")
+    for query in ("", "?size=1000000"):
+        logs = json.loads(alice.get(f"/api/workflows/loud/logs{query}").json["logs"])["job_logs"]
+        assert len(logs) == 4
+        assert all(0 < len(one["logs"]) < 1500 for one in logs.values())
+
+
 # -- whose is what -----------------------------------------------------------------------------------------------------
 
 
