@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0006"
+VERSION = "0007"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -93,6 +93,7 @@ runs = Table(
     Index(None, "created_at", "id"),
     Index(None, "owner", "created_at", "id"),
     Index(None, "owner", "state", "created_at", "id"),
+    Index(None, "owner", "theory", "created_at", "id"),
     # what has just ended, for those who follow
     Index(None, "ended_at"),
     Index(None, "campaign"),

@@ -17,11 +17,14 @@ READING, WRITING = 6, 3
 """Requests that are worked on at a time: those that only look, and those that change something. The latter wait for the
 database's lock and for the disk, which those that look shall not."""
 
-TURN_S = 1.0
+TURN_S = 30.0
 """The longest that a request waits for its turn (seconds)."""
 
-SMALL_BYTES = 1 << 16
-"""Larger bodies take their time to come in, in which others have their turn."""
+SMALL_BYTES = 1 << 20
+"""Documents up to this size are read before the turn, so that nobody has one while their bytes come in by drops; larger ones,
+and files, take none."""
+
+DOCUMENTS = ("application/json", "application/x-www-form-urlencoded")
 
 
 class Turns:
@@ -33,7 +36,12 @@ class Turns:
     def take(self) -> None:
         """Wait for a turn, unless this request takes none."""
         g.turn = None
-        if "Transfer-Encoding" not in request.headers and (request.content_length or 0) <= SMALL_BYTES:
+        size = request.content_length or 0
+        if "Transfer-Encoding" not in request.headers and (
+            not size or (size <= SMALL_BYTES and request.mimetype in DOCUMENTS)
+        ):
+            if size:
+                request.get_data()
             free = self._reading if request.method in ("GET", "HEAD", "OPTIONS") else self._writing
             if free.acquire(timeout=TURN_S):
                 g.turn = free
