@@ -108,7 +108,7 @@ def one_round(
             found[name] = timed(run)
     storage.remove(key, 1)
     storage.remove(kept[0], 0)
-    storage._remove([f"{storage.prefix}{prefix}/{name}" for name in names])
+    storage.bucket.remove([f"{storage.prefix}{prefix}/{name}" for name in names])
     for name in ("source", "raw", "ours"):
         shutil.rmtree(folder / name)
     return found

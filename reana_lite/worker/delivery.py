@@ -102,7 +102,8 @@ class Delivery:
                 turn.said.append(sentence(drive, submit, attempt, again=again, outcome=outcome))
                 self.counters.retried += 1
             if outcome.details.get("reason") == IMAGE_CHANGED:
-                self.environments.forget(drive, submit.job.environment)  # what is tried again gets the key of the new one
+                # what is tried again gets the key of the new one
+                self.environments.forget(drive, submit.job.environment)
             if again is not None or (not mine and outcome.details.get("changed_inputs")):
                 drive.waiting.pop(submit.node, None)
                 if again is not None and again.after_s:
