@@ -218,7 +218,9 @@ def remove_user(database: Database, name: str) -> None:
         for table in (_tokens, tables.secrets, tables.idempotency):
             connection.execute(table.delete().where(table.c.owner == name))
         owned = (tables.runs, tables.campaigns, tables.workspaces, tables.theory_files)
-        if not any(connection.execute(select(one.c.owner).where(one.c.owner == name).limit(1)).first() for one in owned):
+        if not any(
+            connection.execute(select(one.c.owner).where(one.c.owner == name).limit(1)).first() for one in owned
+        ):
             connection.execute(_users.delete().where(_users.c.name == name))
 
 

@@ -82,7 +82,9 @@ class Stream:
                 self.line += 1
                 yield piece
             if self.line > MANY_LINES and read < self.line * MIN_LINE_BYTES:
-                raise refuse(self.source, f"{self.line} lines of {read // self.line} bytes on average: these are no events")
+                raise refuse(
+                    self.source, f"{self.line} lines of {read // self.line} bytes on average: these are no events"
+                )
         if rest:
             self.line += 1
             yield rest
