@@ -28,8 +28,8 @@ class Shelf(Protocol):
         """Keep a small document of the place, or of that copy."""
         ...
 
-    def log(self, path: str, size: int) -> None:
-        """Keep the first `size` bytes of a log that only grows."""
+    def log(self, read: Callable[[], BinaryIO], size: int) -> None:
+        """Keep the first `size` bytes of a log that only grows; `read` opens it."""
         ...
 
 
@@ -53,9 +53,9 @@ class Bucket:
         content = text.encode()
         self._post(name, lambda: io.BytesIO(content), len(content), copy)
 
-    def log(self, path: str, size: int) -> None:
+    def log(self, read: Callable[[], BinaryIO], size: int) -> None:
         """One object, anew each time."""
-        self._sending("log", path, size, 0)()
+        self._post("log", read, size, 0)
 
     def _sending(self, name: str, path: str, size: int, copy: int) -> Callable[[], None]:
         # No link is followed: what is sent is what was read.
@@ -92,9 +92,9 @@ class Folder:
             stream.write(text)
         os.rename(temporary, f"{self._place}/{name}")  # noqa: PTH104
 
-    def log(self, path: str, size: int) -> None:
+    def log(self, read: Callable[[], BinaryIO], size: int) -> None:
         """What came since the last time."""
-        with open(path, "rb") as source, open(f"{self._place}/log", "ab") as target:  # noqa: PTH123
+        with read() as source, open(f"{self._place}/log", "ab") as target:  # noqa: PTH123
             source.seek(self._kept)
             while self._kept < size and (chunk := source.read(min(CHUNK_BYTES, size - self._kept))):
                 target.write(chunk)

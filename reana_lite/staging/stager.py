@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +22,13 @@ from reana_lite.artifact import Manifest
 from reana_lite.backends import fill, places, verdict
 from reana_lite.backends.kubernetes import paths
 from reana_lite.staging.shelf import Bucket, Folder, Shelf
-from reana_lite.staging.web import CHUNK_BYTES, Refused, Web, in_parallel
+from reana_lite.staging.web import CHUNK_BYTES, PATIENCE_S, Refused, Web, in_parallel
 
 LOG_EVERY_S = 2.0
 """How often a log that grows is kept (seconds), at first; a log that takes long to send is sent less often."""
+
+STAGE_IN_S = 180.0
+"""How long a storage that does not answer is waited for when inputs are brought (seconds); for outputs the ticket says."""
 
 _TAIL_BYTES = 4096
 
@@ -43,7 +47,7 @@ class Stager:
         self.begun_at = time.time()
         self.go_at = self.ended_at = 0.0
         self.fingerprints: dict[str, int | None] = {}
-        self._alive = -1
+        self._alive = self._log = -1
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._relayed = self._kept = 0
         self._keep_after = 0.0
@@ -63,7 +67,7 @@ class Stager:
     def close(self) -> None:
         """Close what is open."""
         self.web.close()
-        for handle in (self._alive, self._wake_read, self._wake_write):
+        for handle in (self._alive, self._log, self._wake_read, self._wake_write):
             if handle >= 0:
                 os.close(handle)
 
@@ -76,6 +80,7 @@ class Stager:
         try:
             self.ticket = json.loads(self._ticket())
             self.shelf = self._shelf()
+            self.web.patience_s = STAGE_IN_S
             self.stage_in()
         except (Refused, OSError, ValueError) as error:
             self._signal("stop")
@@ -83,10 +88,12 @@ class Stager:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 record.update(cause="disk", error="inputs do not fit on the disk of the step; allow more disk for it")
             return record
+        self.web.patience_s = PATIENCE_S
         if self._signal("go"):
             self._follow()
         self.ended_at = time.time()
         record = self._judged()
+        self.web.patience_s = self.ticket.get("patience_s", PATIENCE_S)
         try:
             self.stage_out(record)
         except (Refused, OSError) as error:
@@ -109,8 +116,10 @@ class Stager:
         return Bucket(self.web, self.ticket["permit"], self.ticket.get("copies"))
 
     def _open(self) -> None:
-        """Make the pipes, in the one order in which nobody waits for ever."""
+        """Make the pipes, in the one order in which nobody waits for ever; and the log, which is held open from here on: the
+        step may write into that folder, and what it puts in the place of the log is never opened."""
         alive, go = self.at(paths.ALIVE), self.at(paths.GO)
+        self._log = os.open(self.at(paths.LOG), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         os.mkfifo(alive, 0o600)
         self._alive = os.open(alive, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         os.mkfifo(go + ".new", 0o600)
@@ -215,22 +224,23 @@ class Stager:
     def _relay(self) -> None:
         if self.out is None:
             return
-        with contextlib.suppress(OSError), open(self.at(paths.LOG), "rb") as stream:  # noqa: PTH123
-            stream.seek(self._relayed)
-            while chunk := stream.read(CHUNK_BYTES):
-                self._relayed += len(chunk)
-                self.out.write(chunk)
-            self.out.flush()
+        while chunk := os.pread(self._log, CHUNK_BYTES, self._relayed):
+            self._relayed += len(chunk)
+            self.out.write(chunk)
+        self.out.flush()
+
+    def _read_log(self) -> BinaryIO:
+        return open(f"/proc/self/fd/{self._log}", "rb")  # noqa: PTH123 - the file itself, by no name; the caller closes it
 
     def _keep_log(self) -> None:
         """Send the log if it has grown, less often the longer it takes; a failure is left to the end."""
         if time.monotonic() < self._keep_after:
             return
-        size = _size(self.at(paths.LOG))
+        size = os.fstat(self._log).st_size
         begun = time.monotonic()
         if size > self._kept:
             with contextlib.suppress(Refused, OSError):
-                self._store.log(self.at(paths.LOG), size)
+                self._store.log(self._read_log, size)
                 self._kept = size
         self._keep_after = time.monotonic() + max(LOG_EVERY_S, 20 * (time.monotonic() - begun))
 
@@ -238,11 +248,7 @@ class Stager:
 
     def _judged(self) -> dict[str, Any]:
         """How the step ended, as far as it can be known here."""
-        try:
-            with open(self.at(paths.CODE), encoding="ascii") as stream:  # noqa: PTH123
-                code: int | None = int(stream.read())
-        except (OSError, ValueError):
-            code = None
+        code = self._code()
         record: dict[str, Any] = {"error": "", "exit_code": code}
         if code in (None, 128 + signal.SIGTERM, 128 + signal.SIGKILL) and not self.told_at:
             self._pause(0.5)  # the whole pod may be ending, and the step be told first
@@ -257,11 +263,21 @@ class Stager:
             return record | {"state": "stopped", "message": "its pod was ended"}
         if code is None:
             return record | {"state": "failed", "cause": "lost", "message": "the step's container was killed"}
-        tail = b""
-        with contextlib.suppress(OSError), open(self.at(paths.LOG), "rb") as stream:  # noqa: PTH123
-            stream.seek(max(0, _size(self.at(paths.LOG)) - _TAIL_BYTES))
-            tail = stream.read()
+        tail = os.pread(self._log, _TAIL_BYTES, max(0, os.fstat(self._log).st_size - _TAIL_BYTES))
         return record | verdict.judge(exit_code=code, log_tail=tail)
+
+    def _code(self) -> int | None:
+        """The step's exit code; None if it did not come to write one. What is no plain file is not waited for or followed."""
+        try:
+            handle = os.open(self.at(paths.CODE), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return int(os.read(handle, 16)) if stat.S_ISREG(os.fstat(handle).st_mode) else None
+        except (OSError, ValueError):
+            return None
+        finally:
+            os.close(handle)
 
     def stage_out(self, record: dict[str, Any]) -> None:
         """Send the step's files, its log, our record; the manifest last. A step that was stopped leaves its log only."""
@@ -270,10 +286,9 @@ class Stager:
         text = ""
         if record["state"] != "stopped":
             text = self._scan(record, sends)
-        log = self.at(paths.LOG)
-        size = _size(log)
+        size = os.fstat(self._log).st_size
         if size > 0 and size != self._kept:
-            sends.append(lambda: self._store.log(log, size))
+            sends.append(lambda: self._store.log(self._read_log, size))
         in_parallel(sends)
         record["phases"] = self.phases()
         self._store.text("stager.json", json.dumps(record))
@@ -350,13 +365,6 @@ class Stager:
         if self.ended_at:
             found["stage-out"] = time.time() - self.ended_at
         return {name: round(max(0.0, seconds), 3) for name, seconds in found.items()}
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116
-    except OSError:
-        return 0
 
 
 def _told(error: BaseException) -> str:

@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-TRIES = 7
-"""How often a request is tried; with pauses of 0.5, 1, 2, ... 16 s it outlives a restart of the storage."""
+PATIENCE_S = 30.0
+"""How long a request is tried again unless it is said otherwise, in pauses of 0.5, 1, 2, ... 16 s (seconds)."""
+
+_LONGEST_PAUSE_S = 16.0
 
 THREADS = 6
 """Transfers at a time."""
@@ -29,9 +31,11 @@ class Refused(Exception):
 
 
 class Web:
-    """Requests to the storage: connections are kept, one per thread and host; transient failures are tried again."""
+    """Requests to the storage: connections are kept, one per thread and host; transient failures are tried again for
+    `patience_s` (seconds of pauses), which may be changed at any time."""
 
     def __init__(self) -> None:
+        self.patience_s = PATIENCE_S
         self._local = threading.local()
         self._all: list[http.client.HTTPConnection] = []
 
@@ -88,13 +92,14 @@ class Web:
     ) -> None:  # fmt: skip
         address = urlsplit(url)
         target = address.path + (f"?{address.query}" if address.query else "")
-        said = ""
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(0.25 * 2**attempt)
+        said, pause, waited = "", 0.0, 0.0
+        while True:
+            if pause:
+                time.sleep(pause)
+                waited += pause
                 again()
             try:
-                connection = self._connection(address.scheme, address.netloc, fresh=bool(attempt))
+                connection = self._connection(address.scheme, address.netloc, fresh=bool(pause))
                 connection.request(method, target or "/", body=body(), headers=headers)
                 response = connection.getresponse()
                 if response.status < 300:
@@ -108,6 +113,9 @@ class Web:
                     )
             except (OSError, http.client.HTTPException) as error:
                 said = str(error) or type(error).__name__
+            if waited >= self.patience_s:
+                break
+            pause = min(2 * pause or 0.5, _LONGEST_PAUSE_S)
         raise Refused(f"the storage does not answer ({address.netloc}): {said}")
 
     def _connection(self, scheme: str, host: str, *, fresh: bool) -> http.client.HTTPConnection:

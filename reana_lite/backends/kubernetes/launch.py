@@ -19,6 +19,7 @@ from reana_lite.backends.base import Report, Task
 from reana_lite.backends.kubernetes import pod
 from reana_lite.backends.kubernetes.api import Api, Refused
 from reana_lite.backends.kubernetes.attempt import Attempt, Rate
+from reana_lite.backends.kubernetes.mounts import too_many_inputs
 from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.outcomes import Outcomes, failed, stopped
 from reana_lite.backends.kubernetes.paths import TICKET_LIMIT_BYTES
@@ -94,7 +95,7 @@ class Launch:
             wants = wants_of(task.job, self.options)
         except InvalidInput as error:
             return Report(one.key, one.attempt, failed(Cause.IMAGE, error.message, reason="not-allowed"))
-        if too_much := _too_much(wants, self.options):
+        if too_much := _too_much(wants, self.options) or too_many_inputs(task, self.options):
             return Report(one.key, one.attempt, failed(Cause.EXIT, too_much, reason="not-allowed"))
         bound = bind(task)
         if isinstance(self.storage, Volume):
@@ -137,6 +138,7 @@ class Launch:
             task, bound, storage=self.storage, manifest=lambda key, at: self._manifest(key, at, digests.get((key, at), "")),
             valid_s=valid_s, timeout_s=timeout_s,
             most_files=self.options.most_files, most_bytes=self.options.most_output_bytes,
+            patience_s=max(60.0, self.options.links_valid_s - 600.0),
         )  # fmt: skip
         text = json.dumps(ticket, separators=(",", ":"))
         if len(text) <= TICKET_LIMIT_BYTES:
@@ -211,7 +213,7 @@ def _too_much(wants: Wants, options: Options) -> str:
     asked: tuple[tuple[float, float | None, Callable[[float], str]], ...] = (
         (wants.cpus, options.most_cpus, lambda n: f"{n:g} cores"),
         (wants.memory_bytes, options.most_memory_bytes, lambda n: f"{size(int(n))} of memory"),
-        (wants.disk_bytes, getattr(options, "most_disk_bytes", None), lambda n: f"{size(int(n))} of disk"),
+        (wants.disk_bytes, options.most_disk_bytes, lambda n: f"{size(int(n))} of disk"),
     )
     for amount, most, words in asked:
         if most is not None and amount > most:

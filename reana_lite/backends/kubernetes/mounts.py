@@ -14,8 +14,9 @@ from reana_lite.backends.kubernetes.options import Options
 from reana_lite.backends.kubernetes.paths import ROOT, STEP, place_of
 from reana_lite.backends.kubernetes.ticket import Bound
 
-MANY_INPUTS = 300
-"""With more inputs than this a shared volume is mounted whole, read-only: each mount takes time and room in the Job."""
+MOST_INPUTS = 500
+"""A step that reads more places than this cannot run on a shared volume: each is a mount, which takes time and room in the
+Job, and a step is never shown more of the volume than it reads."""
 
 _Mount = dict[str, Any]
 
@@ -46,6 +47,18 @@ def mounts_of_step(task: Task, bound: Bound, options: Options) -> list[_Mount]:
     return [*mounts, _work(STEP, "step")]
 
 
+def too_many_inputs(task: Task, options: Options) -> str:
+    """Why a step cannot have its inputs mounted, in one sentence; "" if it can."""
+    found = len(_places(task)) if options.claim else 0
+    if found <= MOST_INPUTS:
+        return ""
+    return f"it reads {found} folders, but at most {MOST_INPUTS} can be mounted from a shared volume: merge them in batches"
+
+
+def _places(task: Task) -> dict[tuple[str, int], None]:
+    return dict.fromkeys((tree.key, tree.attempt) for tree in task.inputs)
+
+
 def _work(path: str, inner: str) -> _Mount:
     return {"name": "work", "mountPath": path, "subPath": inner}
 
@@ -65,10 +78,5 @@ def _view(task: Task, bound: Bound, *, may_write: bool) -> Iterator[_Mount]:
 
 def _inputs(task: Task, options: Options) -> Iterator[_Mount]:
     """Kept trees are shared by everybody, so that no step may write into one; a run that may have such a step has a copy."""
-    places = dict.fromkeys((tree.key, tree.attempt) for tree in task.inputs)
-    if len(places) > MANY_INPUTS:
-        for kind in ("jobs", "trees"):
-            yield _shared(options, f"{ROOT}/{kind}") | {"readOnly": True}
-        return
-    for key, attempt in places:
+    for key, attempt in _places(task):
         yield _shared(options, f"{place_of(key, attempt)}/files") | {"readOnly": not (task.writable_inputs and attempt)}

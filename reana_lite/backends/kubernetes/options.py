@@ -81,6 +81,9 @@ class Options:
     most_memory_bytes: int | None = None
     """As `most_cpus`."""
 
+    most_disk_bytes: int | None = None
+    """As `most_cpus`."""
+
     gpu_resource: str = ""
     """Name of the resource that is a GPU here (nvidia.com/gpu); "": there are none."""
 

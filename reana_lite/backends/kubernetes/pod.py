@@ -63,12 +63,13 @@ if [ -n "$2" ]; then
   cd -- "$2" || exit {NOT_BEGUN}
 fi
 case $1 in
-  line) sh -c "$3" <"$4" >{LOG} 2>&1 9>&- & ;;
-  file) sh {LINE} <"$4" >{LOG} 2>&1 9>&- & ;;
+  line) sh -c "$3" <"$4" >>{LOG} 2>&1 9>&- & ;;
+  file) sh {LINE} <"$4" >>{LOG} 2>&1 9>&- & ;;
 esac
 pid=$!
 wait "$pid"; code=$?
 while [ -n "$told" ] && kill -0 "$pid" 2>/dev/null; do told=; wait "$pid"; code=$?; done
+[ ! -e {CODE} ] || rm -f {CODE} 2>/dev/null
 echo "$code" >{CODE}
 exit "$code"
 """

@@ -117,7 +117,7 @@ def bind(task: Task) -> Bound:
 
 def ticket_of(
     task: Task, bound: Bound, *, storage: Documents, manifest: Callable[[str, int], Manifest | None], valid_s: int,
-    timeout_s: float | None, most_files: int, most_bytes: int,
+    timeout_s: float | None, most_files: int, most_bytes: int, patience_s: float = 600.0,
 ) -> dict[str, Any]:  # fmt: skip
     """The ticket of a task; raises Unavailable if an input is gone from storage."""
     place = place_of(task.key, task.attempt)
@@ -127,6 +127,7 @@ def ticket_of(
         "links": {f"{place}/view/{path}": real for path, real in bound.links.items()},
         "watch": [],
         "timeout_s": timeout_s, "most_files": most_files, "most_bytes": most_bytes,
+        "patience_s": patience_s,
     }  # fmt: skip
     if task.writable_inputs:
         rows = zip(bound.folders.inputs, task.inputs, strict=True)

@@ -57,6 +57,8 @@ def wants_of(job: JobSpec, options: Options) -> Wants:
         missing.append(f"{wants.cpus:g} cores (this cluster gives at most {options.most_cpus:g})")
     if options.most_memory_bytes and wants.memory_bytes > options.most_memory_bytes:
         missing.append(f"{wants.memory_bytes} bytes of memory (this cluster gives at most {options.most_memory_bytes})")
+    if options.most_disk_bytes and wants.disk_bytes > options.most_disk_bytes:
+        missing.append(f"{wants.disk_bytes} bytes of disk (this cluster gives at most {options.most_disk_bytes})")
     wants.missing = tuple(missing)
     return wants
 

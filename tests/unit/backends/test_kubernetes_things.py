@@ -150,6 +150,13 @@ def test_what_is_not_offered_is_named(asked: str) -> None:
     assert asked in phrase
 
 
+def test_more_disk_than_there_is_is_told() -> None:
+    asked = job(other=("ephemeral_storage: 900T",))
+    assert wants_of(asked, DEFAULTS).missing == ()
+    (phrase,) = wants_of(asked, Options(most_disk_bytes=10**12)).missing
+    assert "1000000000000" in phrase
+
+
 def test_a_pod_is_restricted_and_has_no_token() -> None:
     spec = document(Task("k", 1, job()))["spec"]["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False

@@ -25,7 +25,7 @@ LIMIT_S = 20.0
 
 
 class Shelf(ThreadingHTTPServer):
-    """Objects by name; the next `failures` requests get 503; names in `refused` get 403."""
+    """Objects by name; the next `failures` requests for one, `busy` ones to keep one, get 503; `refused` names get 403."""
 
     daemon_threads = True
 
@@ -34,6 +34,7 @@ class Shelf(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.order: list[str] = []
         self.failures = 0
+        self.busy = 0
         self.refused: set[str] = set()
 
     @property
@@ -66,6 +67,10 @@ class Door(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.busy > 0:
+            self.server.busy -= 1
+            self._answer(503)
+            return
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         found = {}
         message: Message = BytesParser().parsebytes(head + body)
@@ -250,6 +255,34 @@ def test_a_copy_that_the_storage_refuses_is_not_told_as_kept(place: Place, shelf
     record, _ = place.run(f"printf changed > {place.input}/input.txt")
     assert (record["state"], record["cause"], "kept_inputs" in record) == ("failed", "lost", False)
     assert "out/manifest.json" not in shelf.objects
+
+
+@pytest.mark.parametrize("what", ["mkfifo $LOG", "ln -s /proc/self/environ $LOG", "echo other > $LOG"])
+def test_what_a_step_puts_in_the_place_of_its_log_is_never_opened(place: Place, shelf: Shelf, what: str) -> None:
+    record, code = place.run(f"echo said; LOG={place.step}/log; rm $LOG; {what}; touch out")
+    assert (code, record["state"]) == (0, "finished")
+    assert shelf.objects["out/log"] == b"said\n"
+
+
+@pytest.mark.parametrize(
+    "what", ["mkfifo $CODE", "ln -s /etc/passwd $CODE", "mkdir $CODE", "head -c 9999999 /dev/zero > $CODE"]
+)
+def test_what_a_step_puts_in_the_place_of_its_code_holds_up_nobody(place: Place, shelf: Shelf, what: str) -> None:
+    record, code = place.run(f"CODE={place.step}/code; {what}; exit 4")
+    assert code == 4
+    assert record["exit_code"] == (None if "mkdir" in what else 4)
+    assert record["state"] == "failed"
+
+
+@pytest.mark.parametrize(("patience_s", "state"), [(10_000.0, "finished"), (30.0, "failed")])
+def test_outputs_are_waited_for_as_long_as_the_ticket_says(
+    place: Place, shelf: Shelf, patience_s: float, state: str
+) -> None:
+    place.ticket["patience_s"] = patience_s
+    shelf.busy = 20
+    record, _ = place.run("touch out")
+    assert record["state"] == state
+    assert ("out/manifest.json" in shelf.objects) is (state == "finished")
 
 
 def test_what_the_pods_status_takes_is_short(tmp_path: Path) -> None:
