@@ -33,7 +33,10 @@ VALUES: dict[str, dict[str, Any]] = {
         **EXTERNAL,
         "image": {"digest": "sha256:" + "0" * 64, "pullSecrets": ["registry"]},
         "worker": {"perUser": 20, "memoryLimit": "16Gi", "tolerations": [{"operator": "Exists"}], "nodeSelector": {"a": "b"}},
-        "server": {"from": [{"podSelector": {}}], "ingress": {"enabled": True, "host": "recast.example.org", "tlsSecret": "tls", "annotations": {"a": "b"}}},
+        "server": {
+            "from": [{"podSelector": {}}],
+            "ingress": {"enabled": True, "host": "recast.example.org", "tlsSecret": "tls", "annotations": {"a": "b"}},
+        },
         "jobs": {
             "namespace": "steps", "quota": {"pods": "600"}, "backfillPriority": {"create": True, "value": -5},
             "options": {"node_selector": {"disk": "fast"}, "images": ["docker.io/reana-lite/*"], "most_cpus": 8},
