@@ -7,6 +7,7 @@ by the HTTP API over a connection that is kept, when the one before is over; its
 as its first act. Beside it: what the request takes, and what starting such a shell takes without us.
 """
 
+# ruff: noqa: T201 - a program for the terminal
 from __future__ import annotations
 
 import argparse

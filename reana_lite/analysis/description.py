@@ -413,8 +413,8 @@ def _schemas(document: Document, place: tuple[str, ...], parameters: Sequence[Pa
         if parameter.schema.get("writeOnly") is True or parameter.schema.get("format") == "password":
             yield document.fault(
                 here,
-                "a parameter cannot be a secret (writeOnly, format password): parameters are kept in clear with every run and "
-                "its results; give it to the steps as a secret of the run's owner",
+                "a parameter cannot be a secret (writeOnly, format password): parameters are kept in clear with every run "
+                "and its results; give it to the steps as a secret of the run's owner",
             )
         if parameter.has_default:
             reason = check(parameter, parameter.default)
