@@ -211,7 +211,7 @@ def remove_user(database: Database, name: str) -> None:
     """
     with database.transaction() as transaction, _keeping_an_administrator(transaction, name):
         connection = transaction.connection
-        empty = {"role": REMOVED, "email": "", "full_name": "", "password": "", "disabled": True}
+        empty = {"role": REMOVED, "email": "", "full_name": "", "password": "", "disabled": True}  # nosec B105 - none fits an empty one
         if not connection.execute(_users.update().where(_users.c.name == name, _IS_THERE).values(empty)).rowcount:
             raise NotFound(f"no user {name!r}", user=name)
         connection.execute(_shares.delete().where(_shares.c.user == name))
@@ -261,11 +261,14 @@ def usage(database: Database, owner: str) -> Usage:
 def _users_where(database: Database, *conditions: Any) -> list[User]:
     with database._reading() as connection:
         rows = connection.execute(select(_users).where(_IS_THERE, *conditions).order_by(_users.c.name))
-        return [
-            User(row.name, Role(row.role), row.email, row.full_name, row.password, bool(row.disabled),
-                 Quota(row.disk_bytes, row.running_jobs, row.cpu_s), row.created_at)
-            for row in rows
-        ]  # fmt: skip
+        return [_user_of(row) for row in rows]
+
+
+def _user_of(row: Any) -> User:
+    return User(
+        row.name, Role(row.role), row.email, row.full_name, row.password, bool(row.disabled),
+        Quota(row.disk_bytes, row.running_jobs, row.cpu_s), row.created_at,
+    )  # fmt: skip
 
 
 def _user_row(user: User) -> dict[str, Any]:
@@ -303,15 +306,25 @@ def add_token(
 
 def find_token(database: Database, secret: str, *, kinds: Iterable[str] = ("token",)) -> TokenRecord | None:
     """The token of that secret, if it is of one of these kinds and has not expired; its use is noted."""
-    digest, now = digest_of(secret), database._clock()
+    found = find_token_and_owner(database, secret, kinds=kinds)
+    return found[0] if found is not None else None
+
+
+def find_token_and_owner(
+    database: Database, secret: str, *, kinds: Iterable[str] = ("token",)
+) -> tuple[TokenRecord, User | None] | None:
+    """The same, with its owner's account; no account where there are none at all."""
+    digest, now, owner = digest_of(secret), database._clock(), None
     with database._reading() as connection:
         row = connection.execute(select(_tokens).where(_tokens.c.digest == digest)).first()
+        if row is not None:
+            owner = connection.execute(select(_users).where(_users.c.name == row.owner)).first()
     if row is None or row.kind not in set(kinds) or (row.expires_at and row.expires_at <= now):
         return None
     if now - row.used_at > USED_EVERY_S:
         with database.transaction() as transaction:
             transaction.connection.execute(_tokens.update().where(_tokens.c.digest == digest).values(used_at=now))
-    return _token_of(row)
+    return _token_of(row), _user_of(owner) if owner is not None else None
 
 
 def find_token_by_id(database: Database, token: str) -> TokenRecord | None:
