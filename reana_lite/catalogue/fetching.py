@@ -26,9 +26,6 @@ from reana_lite.errors import InvalidAnalysis, InvalidInput, NotFound, Unavailab
 LOCAL_LIMIT_BYTES = 16_000_000
 """Largest document of this machine that is read (bytes)."""
 
-WITHOUT_TOKEN = ("raw.githubusercontent.com", "github.com", "zenodo.org", "www.hepdata.net")
-"""Servers that know nothing of a GitLab's token, so they are not told it."""
-
 _CHUNK = 1 << 20
 _GIT = re.compile(r"(?P<host>github|gitlab-cern):(?P<repo>[^@:]+)(?:@(?P<ref>[^:]+))?(?::(?P<sub>.*))?")
 _GITLAB_RAW = re.compile(r"https://gitlab\.cern\.ch/(?P<project>.+?)/-/raw/(?P<ref>[^/]+)/(?P<path>.+)")
@@ -68,7 +65,7 @@ def fetcher(sources: Sources) -> Callable[[str], bytes]:
 def fetch(uri: str, sources: Sources) -> bytes:
     """The bytes of a document at a file or http(s) URI; raises NotFound, Unavailable, InvalidInput (too large)."""
     limit = sources.document_limit_bytes
-    with _opened(uri, sources.timeout_s, sources.schema_token, hosts=sources.hosts) as stream:
+    with _opened(uri, sources.timeout_s, sources.token_for(uri, sources.schema_token), hosts=sources.hosts) as stream:
         content = bytearray()
         for chunk in _chunks(stream, uri, limit_bytes=limit, limit_s=4 * sources.timeout_s):
             content += chunk
@@ -141,7 +138,7 @@ def _mirrored(download: Download, sources: Sources) -> tuple[Path | None, str]:
 
 
 def _store(uri: str, destination: Path, sources: Sources, *, sha256: str, token: str = "") -> None:
-    with _opened(uri, sources.timeout_s, token) as stream:
+    with _opened(uri, sources.timeout_s, sources.token_for(uri, token)) as stream:
         _write(stream, destination, uri, sources, sha256=sha256)
 
 
@@ -198,7 +195,7 @@ def _opened(uri: str, timeout_s: float, token: str, *, hosts: tuple[str, ...] = 
     request = urllib.request.Request(_api(uri), headers={"User-Agent": "reana-lite"})
     if hosts and (parts.scheme != "https" or parts.netloc not in hosts):
         raise NotFound(f"{uri}: documents are taken from {', '.join(hosts)} alone", uri=uri)
-    if token and parts.scheme == "https" and parts.hostname not in WITHOUT_TOKEN:
+    if token:
         request.add_unredirected_header("PRIVATE-TOKEN", token)
     try:
         with urllib.request.build_opener(_Redirects(hosts)).open(request, timeout=timeout_s) as answer:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
     from reana_lite.config import Settings
@@ -23,8 +23,8 @@ class Sources:
     """Where to look. `search`: folders of the user, in order (a later one wins); `shipped`: those of the program.
 
     `mirror` is a folder that already has downloads; `downloads` keeps verified ones. `schema_token` and `init_token` go
-    as PRIVATE-TOKEN to GitLab (https) for documents and for init archives. `hosts`: where documents may come from, at every
-    redirect (none: anywhere). Limits in seconds and bytes.
+    as PRIVATE-TOKEN to the GitLabs of `token_hosts` (https) for documents and for init archives; to nobody else.
+    `hosts`: where documents may come from, at every redirect (none: anywhere). Limits in seconds and bytes.
     """
 
     search: tuple[Path, ...] = ()
@@ -33,14 +33,21 @@ class Sources:
     downloads: Path = Path("~/.cache/reana-lite/downloads")
     schema_token: str = ""
     init_token: str = ""
+    token_hosts: tuple[str, ...] = ("gitlab.cern.ch",)
     hosts: tuple[str, ...] = ()
     timeout_s: float = 30.0
     document_limit_bytes: int = 8 * 1024 * 1024
     download_limit_bytes: int = 20 * 1024**3
 
+    def token_for(self, uri: str, token: str) -> str:
+        """The token, if it may be told to the server of a URI; else ""."""
+        parts = urlsplit(uri)
+        return token if parts.scheme == "https" and parts.netloc.lower() in self.token_hosts else ""
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: object) -> Sources:
-        """As the environment says: RECAST_CATALOGUE, RECAST_ATLAS_CATALOGUE, RECAST_DATA_MIRROR, the yadage tokens."""
+        """As the environment says: RECAST_CATALOGUE, RECAST_ATLAS_CATALOGUE, RECAST_DATA_MIRROR, the yadage tokens and
+        RECAST_TOKEN_HOSTS."""
         env = os.environ if environ is None else environ
         values: dict[str, object] = {
             "search": search_path(f"{env.get('RECAST_CATALOGUE', '')}:{env.get(VARIABLE, '')}"),
@@ -48,6 +55,7 @@ class Sources:
             "mirror": Path(env["RECAST_DATA_MIRROR"]) if env.get("RECAST_DATA_MIRROR") else None,
             "schema_token": env.get("YADAGE_SCHEMA_LOAD_TOKEN", ""),
             "init_token": env.get("YADAGE_INIT_TOKEN", ""),
+            "token_hosts": tuple(env.get("RECAST_TOKEN_HOSTS", "gitlab.cern.ch").lower().replace(",", " ").split()),
         }
         return cls(**{**values, **given})  # type: ignore[arg-type]
 

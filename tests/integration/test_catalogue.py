@@ -259,6 +259,27 @@ def test_documents_from_files_and_servers(server: tuple[str, Path, list[dict[str
             fetch(uri, sources)
 
 
+def test_a_token_is_told_to_the_servers_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[urllib.request.Request] = []
+
+    def asked(self: object, request: urllib.request.Request, **_: object) -> None:
+        sent.append(request)
+        raise urllib.error.URLError("nobody is asked")
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", asked)
+    sources = Sources.from_environment({"YADAGE_SCHEMA_LOAD_TOKEN": "secret"})
+    others = ("https://raw.githubusercontent.com/a/b.yml", "https://gitlab.cern.ch.evil.example/a.yml",
+              "https://gitlab.cern.ch@evil.example/a.yml", "https://gitlab.cern.ch:8443/a.yml",
+              "http://gitlab.cern.ch/a.yml")  # fmt: skip
+    for uri in ("https://gitlab.cern.ch/group/project/-/raw/main/a.yml", *others):
+        with pytest.raises(Unavailable):
+            fetch(uri, sources)
+    assert [request.get_header("Private-token") for request in sent] == ["secret", *[None] * len(others)]
+    own = Sources.from_environment({"YADAGE_SCHEMA_LOAD_TOKEN": "secret", "RECAST_TOKEN_HOSTS": "git.example.org"})
+    assert own.token_for("https://git.example.org/a.yml", "secret") == "secret"
+    assert own.token_for("https://gitlab.cern.ch/a.yml", "secret") == ""
+
+
 def test_redirects_are_few_and_stay_where_documents_may_come_from(
     server: tuple[str, Path, list[dict[str, str]]],
 ) -> None:

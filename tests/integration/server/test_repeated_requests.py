@@ -14,6 +14,7 @@ from sqlalchemy import select
 from reana_lite.database import accounts, tables
 from reana_lite.errors import Conflict
 from reana_lite.server.reana import asking
+from reana_lite.server.turns import SMALL_BYTES
 
 endpoint = import_module("reana_lite.server.api.endpoint")  # the package shows its function by this name
 KEY = {"Idempotency-Key": "again"}
@@ -113,9 +114,10 @@ def test_bodies_without_a_length_are_read(world: World) -> None:
 def test_no_more_of_a_body_is_read_than_a_document_may_have(
     world: World, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "JSON_LIMIT_BYTES", 1000)
-    monkeypatch.setattr(asking, "BODY_BYTES", 1000)
-    assert chunked(world, path, b" " * 2000).status_code in (400, 404, 413)
-    sent = world.client("alice").post(path, data=b" " * 2000, content_type="application/json", headers=KEY)
+    limit, large = 2 * SMALL_BYTES, b" " * 3 * SMALL_BYTES
+    monkeypatch.setattr(endpoint, "JSON_LIMIT_BYTES", limit)
+    monkeypatch.setattr(asking, "BODY_BYTES", limit)
+    assert chunked(world, path, large).status_code in (400, 404, 413)
+    sent = world.client("alice").post(path, data=large, content_type="application/json", headers=KEY)
     assert sent.status_code in (400, 413), sent.text
-    assert world.client("alice").post("/api/workflows", data=b" " * 2000).status_code == 400
+    assert world.client("alice").post("/api/workflows", data=large).status_code == 400
