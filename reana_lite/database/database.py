@@ -39,6 +39,7 @@ class Database:
         self._host = host or this_host()
         self._clock = clock
         self._engine = opening.make_engine(url)
+        self._reader = opening.reader_of(self._engine)
         self._bell = bell_of(self._engine)
         try:
             with opening.told(self._engine):
@@ -87,7 +88,7 @@ class Database:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with opening.told(self._engine), self._engine.connect() as connection:
+        with opening.told(self._engine), self._reader.connect() as connection:
             yield connection
 
     def _begin(self) -> Connection:

@@ -83,9 +83,10 @@ def campaign_page(
 
 
 def find_run(database: Database, run: str) -> RunRecord | None:
-    """The run of exactly that id, with its request; None if there is none."""
+    """The run of exactly that id, with its request; None if there is none, or its owner has deleted it."""
+    gone = select(_uses.c.run).where(_uses.c.run == _runs.c.id, _uses.c.deleted_at > 0)
     with database._reading() as connection:
-        row = connection.execute(select(*_RUN).where(_runs.c.id == run)).first()
+        row = connection.execute(select(*_RUN).where(_runs.c.id == run, ~gone.exists())).first()
         request = connection.execute(select(_requests.c.document).where(_requests.c.run == run)).scalar()
     return None if row is None else run_of(row, request or "")
 

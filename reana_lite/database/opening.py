@@ -106,6 +106,12 @@ def _network_engine(text: str) -> Engine:
     return engine
 
 
+def reader_of(engine: Engine) -> Engine:
+    """The same engine for reading. On PostgreSQL each statement stands for itself, as it does there anyway unless a
+    transaction asks for more: that spares two ways to the server."""
+    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 @contextmanager
 def told(engine: Engine) -> Iterator[None]:
     """Turns errors of the database into Unavailable, naming it (never its password)."""

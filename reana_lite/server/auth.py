@@ -94,10 +94,11 @@ def _look(asked: Request) -> Caller | None:
     if not secret:
         return None
     database = here().database
-    record = accounts.find_token(database, secret, kinds=kinds)
-    if record is None:
+    found = accounts.find_token_and_owner(database, secret, kinds=kinds)
+    if found is None:
         return None
-    user = user_named(record.owner)
+    record, user = found
+    user = user or user_named(record.owner)
     if user is None or user.disabled:
         return None
     role = min(user.role, record.role, key=lambda one: one.rank)
@@ -180,8 +181,8 @@ def run_named(name: str, verb: Verb = Verb.SEE, *, who: Caller | None = None) ->
     found = listing.find_run(here().database, name)  # an id, as in nearly all requests, is quickly found
     if found is None or not may(who, Verb.SEE, found):
         found = here().database.get_run(name, owner=who.name)
-    if is_deleted(found.id):
-        raise NotFound(f"no run {name!r}", run=name)
+        if is_deleted(found.id):
+            raise NotFound(f"no run {name!r}", run=name)
     _changeable(who, verb, found, f"run {found.id}")
     return found
 
