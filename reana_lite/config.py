@@ -29,8 +29,8 @@ RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container", "kubernetes": 
 
 VARIABLES = (
     "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_S3_ENDPOINT", "RECAST_S3_PUBLIC_ENDPOINT",
-    "RECAST_S3_REGION", "RECAST_S3_ACCESS_KEY", "RECAST_S3_SECRET_KEY", "RECAST_USER", "RECAST_CATALOGUE",
-    "RECAST_DATA_MIRROR",
+    "RECAST_S3_REGION", "RECAST_S3_REDIRECTS", "RECAST_S3_ACCESS_KEY", "RECAST_S3_SECRET_KEY", "RECAST_USER",
+    "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
     "RECAST_CONTAINER_NETWORK", "RECAST_KUBERNETES_OPTIONS", "RECAST_KUBERNETES_NAMESPACE", "RECAST_KUBERNETES_IMAGE",
     "RECAST_SCAN_LIMIT", "RECAST_NODE_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
@@ -68,6 +68,10 @@ class S3Settings:
 
     region: str = "us-east-1"
     """RECAST_S3_REGION, else AWS_REGION: part of signatures."""
+
+    redirects: bool = False
+    """RECAST_S3_REDIRECTS (0 or 1): whether users get large files from the service itself, by links that are valid for a
+    minute. Off, because it must be reachable for them (by its public endpoint), and its answers carry fewer headers."""
 
     access_key: str = field(default="", repr=False)
     """RECAST_S3_ACCESS_KEY, else AWS_ACCESS_KEY_ID."""
@@ -243,6 +247,7 @@ class _Reader:
             endpoint=endpoint or "https://s3.amazonaws.com",
             public_endpoint=self.read("RECAST_S3_PUBLIC_ENDPOINT", _endpoint, ""),
             region=self._first("RECAST_S3_REGION", "AWS_REGION") or "us-east-1",
+            redirects=self.read("RECAST_S3_REDIRECTS", _one_of("0", "1"), "0") == "1",
             access_key=self._first("RECAST_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
             secret_key=self._first("RECAST_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
         )

@@ -141,6 +141,15 @@ class Workspace:
                     raise
         raise NotFound(f"no artifact {path!r} in this run", path=path)
 
+    def stored(self, path: str) -> tuple[str, int, str] | None:
+        """Where a file lies in storage: (key, attempt, path there), links followed; None if there is none."""
+        for place, inner in self._candidates(posixpath.normpath(path)):
+            listing = self._listing(place)
+            resolved = listing.resolved(inner)
+            if resolved is not None and resolved in listing.artifacts and listing.artifacts[resolved].kind == "file":
+                return (*place, resolved)
+        return None
+
     # -- workflow.pattern.Files ----------------------------------------------------------------------------------
 
     def names(self, folder: str) -> list[str]:

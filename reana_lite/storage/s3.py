@@ -312,11 +312,16 @@ class S3Storage:
     # -- single rights, given away -------------------------------------------------------------------------------
 
     def link(self, key: str, attempt: int, path: str, *, valid_s: float, name: str = "") -> str:
-        """A URL by which anybody reads one artifact until `valid_s` from now; with `name` browsers save it as that."""
+        """A URL by which anybody reads one artifact until `valid_s` from now; with `name` browsers save it as that, and
+        show nothing of it."""
         headers = None
         if name:
             safe = "".join(c if (c.isascii() and c.isalnum()) or c in "._- " else "_" for c in name)
-            headers = {"response-content-disposition": f'attachment; filename="{safe}"'}
+            headers = {
+                "response-content-disposition": f'attachment; filename="{safe}"',
+                "response-content-type": "application/octet-stream",
+                "response-cache-control": "private, no-store",
+            }
         return self.bucket.link(self._file(key, attempt, path), valid_s=valid_s, headers=headers)
 
     def permit(self, key: str, attempt: int, *, valid_s: float, max_bytes: int) -> Permit:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, redirect
 
 from reana_lite.artifact import Artifact
 from reana_lite.database import RunRecord
@@ -23,6 +23,12 @@ from reana_lite.server.installation import Installation, here
 
 KEPT = 64
 """Runs whose files are kept in memory, as their logs tell them."""
+
+LINKED_BYTES = 1_000_000
+"""Smaller files are sent rather than linked to: two requests would take longer."""
+
+LINK_S = 60.0
+"""How long a link to a file can be used (seconds)."""
 
 _drives: OrderedDict[tuple[int, str, int], Drive] = OrderedDict()
 _lock = threading.Lock()
@@ -85,12 +91,37 @@ def list_artifacts(call: Call, run: str) -> dict[str, Any]:
 
 
 def get_artifact(call: Call, run: str, path: str) -> Response:
-    """One file of a run, whole or in part (Range); always as a download that no browser executes."""
+    """One file of a run, whole or in part (Range); always as a download that no browser executes.
+
+    A large one may be answered by 303 and an address at the installation's object storage that is valid for a minute.
+    """
     drive = drive_of(here(), auth.run_named(run, who=call.who))
     for name, virtual, artifact in artifacts_of(drive, path):
         if name == path and artifact.kind == "file":
+            link = _link(drive, virtual, artifact, name)
+            if link:
+                response = redirect(link, 303)
+                response.headers["Cache-Control"] = "no-store"
+                return response  # type: ignore[return-value]
             return send(drive.workspace.open(virtual), name, size=artifact.size, etag=artifact.digest)
     raise NotFound(f"run {run} has no file {path[:200]!r}", path=path[:200])
+
+
+def _link(drive: Drive, path: str, artifact: Artifact, name: str) -> str:
+    """Where to get a large file without the detour over this server; "" if it is not to be had elsewhere.
+
+    Whoever asks has been let in before. The storage is of another origin, and its answer says by signed headers that the file
+    is to be saved, as octets: a page that a step has written is never shown as one, here or there.
+    """
+    s3, storage = here().settings.s3, here().storage
+    if s3 is None or not s3.redirects or artifact.size < LINKED_BYTES:
+        return ""
+    from reana_lite.storage.s3 import S3Storage  # there only where a bucket is used
+
+    if not isinstance(storage, S3Storage):
+        return ""
+    place = drive.workspace.stored(path)
+    return storage.link(*place, valid_s=LINK_S, name=name.rpartition("/")[2]) if place is not None else ""
 
 
 def get_archive(call: Call, run: str) -> Response:
