@@ -3,7 +3,7 @@
 Called by bench_server.py. Rows are written straight into the tables: what is measured later is reading them.
 """
 
-# ruff: noqa: E501, PT018 - rows and requests as they are
+# ruff: noqa: E501 - rows and requests as they are
 from __future__ import annotations
 
 import itertools

@@ -4,7 +4,7 @@ A request is due at a moment of the plan whether or not those before it are answ
 server that stalls cannot hide it. Connections are kept alive; one more is opened when none is free. Called by bench_server.py.
 """
 
-# ruff: noqa: E501, PT018 - rows and requests as they are
+# ruff: noqa: E501 - rows and requests as they are
 from __future__ import annotations
 
 import asyncio
