@@ -5,11 +5,11 @@
     python benchmarks/bench_server.py submissions [--count 500]
     python benchmarks/bench_server.py files
 
-A real `recast serve` in a process of its own (without a worker, so that only the server is measured), the generator of the load in
-another, both on this machine. `--keep FOLDER` keeps the filled database for the next time.
+A real `recast serve` (without a worker, so that only the server is measured), and the generator of the load in a process of its own,
+both on this machine. `--keep FOLDER` keeps the filled database for the next time.
 """
 
-# ruff: noqa: E501, PT018 - rows and requests as they are
+# ruff: noqa: E501 - rows and requests as they are
 from __future__ import annotations
 
 import argparse
@@ -74,8 +74,14 @@ def say(line: str, file: Any = sys.stdout) -> None:
 def environment(home: Path, database: str) -> dict[str, str]:
     """What the server is told."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RECAST_")}
-    return {**kept, "RECAST_HOME": str(home), "RECAST_CATALOGUE": str(home / "catalogue"), "RECAST_DATABASE": database,
-            "RECAST_USER": "benchmark", "PYTHONUNBUFFERED": "1"}  # fmt: skip
+    return {
+        **kept,
+        "RECAST_HOME": str(home),
+        "RECAST_CATALOGUE": str(home / "catalogue"),
+        "RECAST_DATABASE": database,
+        "RECAST_USER": "benchmark",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def prepare(home: Path, database: str, runs: int) -> Filled:
@@ -100,12 +106,15 @@ def served(home: Path, database: str, runs: int, *options: str, **more: str) -> 
     with (home / "serve.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "reana_lite", "serve", "--port", "0", "--no-worker", *options],
-            env=environment(home, database) | more, stdout=log, stderr=log,
-        )  # fmt: skip
+            env=environment(home, database) | more,
+            stdout=log,
+            stderr=log,
+        )
     try:
         until = time.monotonic() + 60
         while not (found := re.search(r"recast serves http://127.0.0.1:(\d+)", (home / "serve.log").read_text())):
-            assert process.poll() is None and time.monotonic() < until, (home / "serve.log").read_text()[-2000:]
+            assert process.poll() is None, (home / "serve.log").read_text()[-2000:]
+            assert time.monotonic() < until
             time.sleep(0.05)
         port = int(found[1])
         get(port, "/readyz", "")
@@ -143,8 +152,7 @@ def text_of(method: str, path: str, token: str, document: Any = None) -> str:
     body = "" if document is None else json.dumps(document)
     kind = "" if document is None else "Content-Type: application/json\r\n"
     kind += f"Authorization: Bearer {token}\r\n" if token else ""
-    return (f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}"
-            f"Content-Length: {len(body)}\r\n\r\n{body}")  # fmt: skip
+    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}Content-Length: {len(body)}\r\n\r\n{body}"
 
 
 def upload_theory(server: Served, token: str) -> str:
@@ -178,8 +186,16 @@ def requests(server: Served, *, rate: float, seconds: float) -> None:
     def one(kind: str, number: int) -> str:
         owner = draw.choice(list(filled.tokens.values()))
         if kind == "list":
-            query = draw.choice(["", "?limit=20", "?state=failed", "?state=queued&limit=20", f"?theory=gg_{number % 700}",
-                                 f"?campaign={draw.choice(filled.campaigns)}"])  # fmt: skip
+            query = draw.choice(
+                [
+                    "",
+                    "?limit=20",
+                    "?state=failed",
+                    "?state=queued&limit=20",
+                    f"?theory=gg_{number % 700}",
+                    f"?campaign={draw.choice(filled.campaigns)}",
+                ]
+            )
             return text_of("GET", f"/api/v1/runs{query}", token if "campaign" in query else owner)
         if kind == "submit":
             asked = {"analysis": "counting", "theories": [theory], "parameters": {"n_events": 100 + number}}
@@ -193,9 +209,11 @@ def requests(server: Served, *, rate: float, seconds: float) -> None:
     used = server.cpu_s()
     found = generate({"host": "127.0.0.1", "port": server.port, "requests": plan})
     used = server.cpu_s() - used
-    say(f"{len(plan)} requests in {found['took_s']:.1f} s over {found['connections']} connections; CPU: server {used:.1f} s, "
-          f"generator {found['cpu_s']:.1f} s; memory {server.rss_mb():.0f} MB; load {os.getloadavg()[0]:.1f}; "
-          f"the generator was late by {1000 * found['late_s']:.0f} ms at most")  # fmt: skip
+    say(
+        f"{len(plan)} requests in {found['took_s']:.1f} s over {found['connections']} connections; CPU: server {used:.1f} s, "
+        f"generator {found['cpu_s']:.1f} s; memory {server.rss_mb():.0f} MB; load {os.getloadavg()[0]:.1f}; "
+        f"the generator was late by {1000 * found['late_s']:.0f} ms at most"
+    )
     for kind in (*MIX, "all"):
         times = sorted(took for name, took, _ in found["seen"] if kind in (name, "all"))
         bad = [status for name, _, status in found["seen"] if kind in (name, "all") and not 200 <= status < 400]
@@ -221,8 +239,10 @@ def followers(server: Served, *, count: int, rate: float, seconds: float) -> Non
     streams += [
         text_of("GET", f"/api/v1/runs/{queued[number % len(queued)]}/events", tokens[0]) for number in range(count // 4)
     ]
-    streams += [text_of("GET", f"/api/v1/campaigns/{filled.campaigns[number % len(filled.campaigns)]}/events", tokens[0])
-                for number in range(count // 8)]  # fmt: skip
+    streams += [
+        text_of("GET", f"/api/v1/campaigns/{filled.campaigns[number % len(filled.campaigns)]}/events", tokens[0])
+        for number in range(count // 8)
+    ]
     streams += [
         text_of("GET", "/api/v1/events", tokens[number % len(tokens)]) for number in range(count - len(streams))
     ]
@@ -237,8 +257,10 @@ def followers(server: Served, *, count: int, rate: float, seconds: float) -> Non
     began, used = time.perf_counter(), server.cpu_s()
     time.sleep(5)
     quiet = (server.cpu_s() - used) / (time.perf_counter() - began)
-    say(f"{count} followers: memory {server.rss_mb():.0f} MB ({idle_mb:.0f} without), CPU while nothing happens {100 * quiet:.0f} % of a "
-          f"core, {used - idle_cpu:.1f} s to take them in")  # fmt: skip
+    say(
+        f"{count} followers: memory {server.rss_mb():.0f} MB ({idle_mb:.0f} without), CPU while nothing happens {100 * quiet:.0f} % of a "
+        f"core, {used - idle_cpu:.1f} s to take them in"
+    )
     requests(server, rate=rate, seconds=seconds)
     at = time.time()
     get(server.port, f"/api/v1/runs/{queued[-1]}/stop", tokens[0], method="POST")
@@ -246,12 +268,14 @@ def followers(server: Served, *, count: int, rate: float, seconds: float) -> Non
     rest, _ = generator.communicate("end\n", timeout=60)
     found = json.loads(rest)
     last = [moment - at for moment in found["heard"] if moment > at]
-    say(f"events heard: {len(found['heard'])}; refused: {found['refused']}; of one stop {len(last)} of its owner's followers heard, "
-          f"the first after {1000 * min(last, default=0):.0f} ms, the last after {1000 * max(last, default=0):.0f} ms")  # fmt: skip
+    say(
+        f"events heard: {len(found['heard'])}; refused: {found['refused']}; of one stop {len(last)} of its owner's followers heard, "
+        f"the first after {1000 * min(last, default=0):.0f} ms, the last after {1000 * max(last, default=0):.0f} ms"
+    )
 
 
 def submissions(server: Served, *, count: int) -> None:
-    """That many workflows created, filled with a file and started at once, as reana-client does it; then all are looked for."""
+    """That many workflows created, filled with a file and started at once, as reana-client does it; all are looked for."""
     tokens = server.filled.tokens
     users = list(tokens)[:10]
     for step in ("create", "upload", "start"):
@@ -271,8 +295,10 @@ def submissions(server: Served, *, count: int) -> None:
         times = sorted(took for _, took, _ in found["seen"])
         bad = [status for _, _, status in found["seen"] if not 200 <= status < 300]
         show(step, times, bad)
-        say(f"  {found['took_s']:.1f} s in all, {count / found['took_s']:.0f} a second, CPU of the server {server.cpu_s() - used:.1f} s; "
-              f"{next((body[:200] for body in found['bodies'] if 'error' in body.lower()), '')}")  # fmt: skip
+        say(
+            f"  {found['took_s']:.1f} s in all, {count / found['took_s']:.0f} a second, CPU of the server {server.cpu_s() - used:.1f} s; "
+            f"{next((body[:200] for body in found['bodies'] if 'error' in body.lower()), '')}"
+        )
     names: list[str] = []
     for user in users:
         listed = json.loads(
@@ -290,10 +316,15 @@ def submissions(server: Served, *, count: int) -> None:
 
 
 SERIAL = {
-    "workflow": {"type": "serial", "specification": {"steps": [
-        {"name": "one", "environment": "docker.io/library/busybox", "commands": ["cat in.txt > out.txt"]}]}},
-    "inputs": {"files": ["in.txt"]}, "outputs": {"files": ["out.txt"]},
-}  # fmt: skip
+    "workflow": {
+        "type": "serial",
+        "specification": {
+            "steps": [{"name": "one", "environment": "docker.io/library/busybox", "commands": ["cat in.txt > out.txt"]}]
+        },
+    },
+    "inputs": {"files": ["in.txt"]},
+    "outputs": {"files": ["out.txt"]},
+}
 
 
 def files(server: Served) -> None:
@@ -304,8 +335,14 @@ def files(server: Served) -> None:
     token, size, many = server.filled.tokens["user00"], 200_000_000, 1000
     block = os.urandom(1 << 20)
     large = (block * (size // len(block) + 1))[:size]
-    made = get(server.port, f"/api/workflows?workflow_name=files&access_token={token}", "", method="POST",
-               body=json.dumps(SERIAL).encode(), kind="application/json")  # fmt: skip
+    made = get(
+        server.port,
+        f"/api/workflows?workflow_name=files&access_token={token}",
+        "",
+        method="POST",
+        body=json.dumps(SERIAL).encode(),
+        kind="application/json",
+    )
     run = json.loads(made)["workflow_id"]
     where = f"/api/workflows/{run}/workspace"
 
@@ -334,8 +371,12 @@ def files(server: Served) -> None:
     small = [f"{number} ".encode() * 800 for number in range(many)]
     say("| what | seconds | MB or files a second | bare writing or reading, seconds | CPU of the server, seconds |")
     timed("upload 200 MB", raw_write([large]), lambda: ask("POST", f"{where}?file_name=large", large), size / 1e6)
-    timed("upload 1000 files of 4 kB, one after the other", raw_write(small),
-          lambda: [ask("POST", f"{where}?file_name=s/{number}", part) for number, part in enumerate(small)], many)  # fmt: skip
+    timed(
+        "upload 1000 files of 4 kB, one after the other",
+        raw_write(small),
+        lambda: [ask("POST", f"{where}?file_name=s/{number}", part) for number, part in enumerate(small)],
+        many,
+    )
     begun = time.perf_counter()
     with tempfile.NamedTemporaryFile(dir=server.home) as stored:
         stored.write(large)

@@ -1,9 +1,8 @@
-"""A database as a busy installation has it after a year: many runs of several owners, in all states, with campaigns and results.
+"""A database as a busy installation has it after a year: many runs of several owners, in all states, with campaigns.
 
 Called by bench_server.py. Rows are written straight into the tables: what is measured later is reading them.
 """
 
-# ruff: noqa: E501 - rows and requests as they are
 from __future__ import annotations
 
 import itertools
@@ -58,40 +57,85 @@ def fill(database: Database, count: int) -> Filled:
 
 
 def _write(connection: Connection, draw: random.Random, owners: list[str], numbers: range, filled: Filled) -> None:
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in (
-        "runs", "requests", "events", "keys", "jobs", "nodes", "results", "campaigns", "points")}  # fmt: skip
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("runs", "requests", "events", "keys", "jobs", "nodes", "results", "campaigns", "points")
+    }
     begun = time.time() - 365 * 86400
     for number in numbers:
         owner = owners[0] if number % 2 else owners[draw.randrange(len(owners))]
         at = begun + number * 300.0
         if number % (2 * CAMPAIGN) == 0:
             filled.campaigns.append(secrets.token_hex(4))
-            rows["campaigns"].append({"id": filled.campaigns[-1], "name": f"scan{number}", "owner": owners[0], "digest": secrets.token_hex(32),
-                                      "request": json.dumps({"targets": [ANALYSES[0]]}), "skipped": "{}", "created_at": at})  # fmt: skip
+            rows["campaigns"].append(
+                {
+                    "id": filled.campaigns[-1],
+                    "name": f"scan{number}",
+                    "owner": owners[0],
+                    "digest": secrets.token_hex(32),
+                    "request": json.dumps({"targets": [ANALYSES[0]]}),
+                    "skipped": "{}",
+                    "created_at": at,
+                }
+            )
         run, state = "b" + secrets.token_hex(5), draw.choice(STATES)
         campaign = filled.campaigns[-1] if number % 2 else ""
         analysis = ANALYSES[0] if campaign else draw.choice(ANALYSES)
         if owner == owners[0]:
             filled.runs.setdefault(state, []).append(run)
         over = state in ("finished", "failed", "stopped")
-        rows["runs"].append({
-            "id": run, "name": analysis, "number": number, "restart": 0, "owner": owner, "analysis": analysis, "theory": f"gg_{number % 700}",
-            "campaign": campaign, "state": state, "error": "select: exit 1" if state == "failed" else "", "created_at": at,
-            "queued_at": at, "started_at": at + 1 if over else 0.0, "ended_at": at + 60 if over else 0.0, "total": len(STEPS),
-            "finished": len(STEPS) if state == "finished" else 1 if over else 0, "failed": int(state == "failed"),
-            "next_seq": len(_events(run, at, state)),
-        })  # fmt: skip
+        rows["runs"].append(
+            {
+                "id": run,
+                "name": analysis,
+                "number": number,
+                "restart": 0,
+                "owner": owner,
+                "analysis": analysis,
+                "theory": f"gg_{number % 700}",
+                "campaign": campaign,
+                "state": state,
+                "error": "select: exit 1" if state == "failed" else "",
+                "created_at": at,
+                "queued_at": at,
+                "started_at": at + 1 if over else 0.0,
+                "ended_at": at + 60 if over else 0.0,
+                "total": len(STEPS),
+                "finished": len(STEPS) if state == "finished" else 1 if over else 0,
+                "failed": int(state == "failed"),
+                "next_seq": len(_events(run, at, state)),
+            }
+        )
         if campaign:
-            rows["points"].append({"campaign": campaign, "target": ANALYSES[0], "number": number, "key": secrets.token_hex(8),
-                                   "name": f"gg_{number}", "document": json.dumps({"m_gluino": 1000 + number % 700}),
-                                   "run": run})  # fmt: skip
+            rows["points"].append(
+                {
+                    "campaign": campaign,
+                    "target": ANALYSES[0],
+                    "number": number,
+                    "key": secrets.token_hex(8),
+                    "name": f"gg_{number}",
+                    "document": json.dumps({"m_gluino": 1000 + number % 700}),
+                    "run": run,
+                }
+            )
         rows["requests"].append({"run": run, "document": _REQUEST})
         rows["events"] += _events(run, at, state)
         for step in STEPS if over else ():
             key = secrets.token_hex(32)
             rows["keys"].append({"key": key, "counts": 1, "latest": 1})
-            rows["jobs"].append({"key": key, "attempt": 1, "state": "finished", "backend": "local", "exit_code": 0, "digest": "sha256:" + key,
-                                 "size_bytes": 100_000, "started_at": at + 1, "ended_at": at + 20, "first_run": run})  # fmt: skip
+            rows["jobs"].append(
+                {
+                    "key": key,
+                    "attempt": 1,
+                    "state": "finished",
+                    "backend": "local",
+                    "exit_code": 0,
+                    "digest": "sha256:" + key,
+                    "size_bytes": 100_000,
+                    "started_at": at + 1,
+                    "ended_at": at + 20,
+                    "first_run": run,
+                }
+            )
             rows["nodes"].append({"run": run, "node": step, "key": key, "attempt": 1, "state": "finished"})
         if state == "finished":
             rows["results"].append({"run": run, "kind": "result", "document": _RESULT, "at": at})
@@ -111,10 +155,33 @@ def _events(run: str, at: float, state: str) -> list[dict[str, Any]]:
     ]
 
 
-_REQUEST = json.dumps({"target": ANALYSES[0], "kind": "analysis", "analysis": ANALYSES[0],
-                       "parameters": {"m_gluino": 2000, "m_lsp": 0, "events": 10000}, "reuse": True, "asked": {"target": ANALYSES[0]}})  # fmt: skip
-_RESULT = json.dumps({
-    "analysis": ANALYSES[0], "cls": 0.03, "excluded": True,
-    "regions": [{"name": f"SR{number}", "yield": 3.14159 * number, "error": 0.271828, "observed": number, "background": 2.5 * number,
-                 "background_error": 0.7, "upper_limit": 7.1, "cls": 0.2} for number in range(24)],
-})  # fmt: skip
+_REQUEST = json.dumps(
+    {
+        "target": ANALYSES[0],
+        "kind": "analysis",
+        "analysis": ANALYSES[0],
+        "parameters": {"m_gluino": 2000, "m_lsp": 0, "events": 10000},
+        "reuse": True,
+        "asked": {"target": ANALYSES[0]},
+    }
+)
+_RESULT = json.dumps(
+    {
+        "analysis": ANALYSES[0],
+        "cls": 0.03,
+        "excluded": True,
+        "regions": [
+            {
+                "name": f"SR{number}",
+                "yield": 3.14159 * number,
+                "error": 0.271828,
+                "observed": number,
+                "background": 2.5 * number,
+                "background_error": 0.7,
+                "upper_limit": 7.1,
+                "cls": 0.2,
+            }
+            for number in range(24)
+        ],
+    }
+)

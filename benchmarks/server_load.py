@@ -1,10 +1,9 @@
 """A load generator in a process of its own: reads a plan (JSON) from stdin, sends it in an open loop, writes what it saw.
 
 A request is due at a moment of the plan whether or not those before it are answered, and its time counts from then on, so a
-server that stalls cannot hide it. Connections are kept alive; one more is opened when none is free. Called by bench_server.py.
+server that stalls cannot hide it. Connections are kept alive; one more is opened when none is free. bench_server.py calls it.
 """
 
-# ruff: noqa: E501 - rows and requests as they are
 from __future__ import annotations
 
 import asyncio
@@ -104,7 +103,7 @@ async def follow(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 async def run(plan: dict[str, Any]) -> dict[str, Any]:
-    """Send a plan: {"host", "port", "requests": [[kind, seconds from the beginning, text, whether to keep the answer], ...]}."""
+    """Send a plan: {"host", "port", "requests": [[kind, seconds from the beginning, text, keep the answer], ...]}."""
     load = Load(plan["host"], plan["port"])
     begun = time.perf_counter() + 0.05
     tasks = set()
