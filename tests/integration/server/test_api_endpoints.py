@@ -381,6 +381,8 @@ def test_a_log_while_it_grows(world, alice) -> None:
     assert "".join(data["text"] for _, kind, data in found if kind == "log") == "counting to 6\n"
     rest = events_of(alice("GET", f"/runs/{run}/log/events?node=/count/0", headers={"Last-Event-ID": "9"}))
     assert "".join(data["text"] for _, kind, data in rest if kind == "log") == "to 6\n"
+    whole = events_of(alice("GET", f"/runs/{run}/log/events?node=/count/0", headers={"Last-Event-ID": "-1"}))
+    assert whole == found
 
 
 def test_events_of_a_campaign(world, alice) -> None:
