@@ -48,14 +48,17 @@ class Bulk:
 
 
 def insert(table: Table, dialect: str) -> Any:
-    """An INSERT that knows ON CONFLICT, which both databases spell alike but SQLAlchemy keeps apart."""
+    """An INSERT that knows ON CONFLICT, which both databases spell alike but SQLAlchemy keeps apart.
+
+    Its `rowcount` is how many rows came; without being asked to, SQLAlchemy gives -1 for an INSERT in PostgreSQL.
+    """
     if dialect == "sqlite":
         from sqlalchemy.dialects import sqlite
 
-        return sqlite.insert(table)
+        return sqlite.insert(table).execution_options(preserve_rowcount=True)
     from sqlalchemy.dialects import postgresql
 
-    return postgresql.insert(table)
+    return postgresql.insert(table).execution_options(preserve_rowcount=True)
 
 
 def _columns(table: Table) -> str:

@@ -1,0 +1,86 @@
+"""What must hold of accounts where several processes act at once, on every database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from reana_lite.database import Database, accounts, secrets, throttle
+from reana_lite.database.accounts import Role, User
+from reana_lite.database.throttle import Limit
+from reana_lite.errors import Conflict, Unavailable
+
+THREADS = 8
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    made = Database(database_url)
+    yield made
+    made.close()
+
+
+def at_once(act: Callable[[int], object], count: int = THREADS) -> list[bool]:
+    """Whether each of these that begin together succeeded."""
+    together = threading.Barrier(count, timeout=30)
+
+    def one(number: int) -> bool:
+        together.wait()
+        try:
+            act(number)
+        except (Conflict, Unavailable):
+            return False
+        return True
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_tries_are_counted_before_they_are_made(database: Database) -> None:
+    limits = {"name:x": Limit(3, 60.0), "from:y": Limit(50, 60.0)}
+    assert at_once(lambda _: throttle.take(database, limits, "too many")).count(True) == 3
+    with pytest.raises(Unavailable, match="too many") as refused:
+        throttle.take(database, limits, "too many")
+    assert 0 < refused.value.details["retry_after_s"] <= 60
+    throttle.give_back(database, limits)
+    throttle.take(database, limits, "too many")
+    throttle.forget(database, ["name:x"])
+    assert at_once(lambda _: throttle.take(database, limits, "too many")).count(True) == 3
+
+
+def test_one_administrator_stays_whoever_is_removed_at_once(database: Database) -> None:
+    for number in range(THREADS):
+        accounts.add_user(database, User(f"root{number}", Role.ADMIN))
+    assert at_once(lambda number: accounts.remove_user(database, f"root{number}")).count(False) == 1
+    assert len(accounts.list_users(database)) == 1
+
+
+def test_a_request_is_begun_once(database: Database) -> None:
+    begun = []
+    at_once(lambda _: begun.append(accounts.begin_request(database, "alice", "key", "digest")))
+    assert begun == [None]
+
+
+def test_a_request_that_is_sent_again(database: Database) -> None:
+    assert accounts.begin_request(database, "alice", "key", "digest") is None
+    accounts.end_request(database, "alice", "key", 201, "body")
+    assert accounts.begin_request(database, "alice", "key", "digest") == (201, "body")
+    with pytest.raises(Conflict, match="belongs to another request"):
+        accounts.begin_request(database, "alice", "key", "other")
+
+
+def test_a_secret_is_not_replaced_unasked(database: Database) -> None:
+    secrets.add(database, "alice", "WORD", value=b"one")
+    with pytest.raises(Conflict):
+        secrets.add(database, "alice", "WORD", value=b"two")
+    secrets.add(database, "alice", "WORD", value=b"two", replace=True)
+
+
+def test_the_sum_of_what_is_taken(database: Database) -> None:
+    assert accounts.usage(database, "alice").disk_bytes == 0
+    record = accounts.TheoryFileRecord("alice", "sha256:a", "a.yml", "parameters", 7, "k", 0.0)
+    accounts.add_theory_file(database, record)
+    assert accounts.usage(database, "alice").disk_bytes == 7
