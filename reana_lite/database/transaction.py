@@ -141,6 +141,10 @@ class Transaction:
             ).first()
             if row is not None:
                 return {"number": row[0], "restart": row[1] + 1}
+        if self.connection.dialect.name == "postgresql":
+            # many of one name at once stand in line here, instead of failing by the uniqueness of numbers and trying again
+            line = func.hashtextextended(f"{values['owner']}/{values['name']}", 0)
+            self.connection.execute(select(func.pg_advisory_xact_lock(line)))
         highest = self.connection.execute(select(func.max(_runs.c.number)).where(same_name)).scalar()
         return {"number": (highest or 0) + 1, "restart": 0}
 
