@@ -150,7 +150,8 @@ class Stager:
 
     def stage_in(self) -> None:
         """Bring inputs and lay everything out as the step is to find it."""
-        os.makedirs(self.at(paths.HOME), exist_ok=True)  # noqa: PTH103
+        for folder in (self.at(paths.HOME), self.ticket["own"]):
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
         transfers: list[Callable[[], None]] = []
         links: list[tuple[str, str]] = []
         made: set[str] = set()

@@ -27,23 +27,24 @@ def mounts_of_stager(task: Task, bound: Bound, options: Options) -> list[_Mount]
     if options.claim:
         mounts = [*_inputs(task, options), _shared(options, place), *_view(task, bound, may_write=True)]
     else:
-        # The cluster makes the folder of a sub-path writable for all, but not those above it: so each is named.
-        inner = place[len(ROOT) + 1 :]
-        paths = ["", "jobs", "trees", f"{inner}/files", f"{inner}/view"]
-        mounts = [_work(f"{ROOT}/{path}".rstrip("/"), f"store/{path}".rstrip("/")) for path in paths]
+        # The cluster makes the folder of a sub-path writable for all, but not those above it: so each is named. The step's
+        # own folder is made by the stager: it is to belong to the user of the step, who may set its times and mode.
+        paths = [ROOT, f"{ROOT}/jobs", f"{ROOT}/trees", place, *([f"{place}/view"] if bound.uses_view else [])]
+        mounts = [_store(path) for path in paths]
     return [*mounts, _work(STEP, "step")]
 
 
 def mounts_of_step(task: Task, bound: Bound, options: Options) -> list[_Mount]:
     """It reads inputs and writes into its own folder."""
-    own = f"{place_of(task.key, task.attempt)}/files"
+    place = place_of(task.key, task.attempt)
     if options.claim:
         writes = task.writable_inputs and bound.folders.uses_view
-        mounts = [*_inputs(task, options), _shared(options, own), *_view(task, bound, may_write=writes)]
+        own = _shared(options, f"{place}/files")
+        mounts = [*_inputs(task, options), own, *_view(task, bound, may_write=writes)]
     else:
-        mounts = [
-            _work(ROOT, "store") | {"readOnly": not task.writable_inputs}, _work(own, f"store{own[len(ROOT) :]}"),
-        ]  # fmt: skip
+        mounts = [_store(ROOT) | {"readOnly": not task.writable_inputs}, _store(place)]
+        if bound.uses_view:
+            mounts.append(_store(f"{place}/view") | {"readOnly": not task.writable_inputs})
     return [*mounts, _work(STEP, "step")]
 
 
@@ -61,6 +62,10 @@ def _places(task: Task) -> dict[tuple[str, int], None]:
 
 def _work(path: str, inner: str) -> _Mount:
     return {"name": "work", "mountPath": path, "subPath": inner}
+
+
+def _store(path: str) -> _Mount:
+    return _work(path, f"store{path[len(ROOT) :]}")
 
 
 def _shared(options: Options, path: str) -> _Mount:
