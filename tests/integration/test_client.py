@@ -48,7 +48,7 @@ def test_a_run_from_theory_to_numbers(live, tmp_path):
     heard = []
     with live.client() as client, live.world.working():
         run = client.submit("counting", THEORY, parameters=FEW, name="mine")
-        assert run.state == "queued"
+        assert run.state in ("queued", "running")  # a worker hears of it at once
         over = client.wait(run, watch=heard.append, timeout_s=60)
         assert over.state == "finished"
         assert over.progress.finished == over.progress.total > 0
