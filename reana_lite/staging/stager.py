@@ -30,6 +30,9 @@ LOG_EVERY_S = 2.0
 STAGE_IN_S = 180.0
 """How long a storage that does not answer is waited for when inputs are brought (seconds); for outputs the ticket says."""
 
+STATUS_S = 1.0
+"""How exact the times in a pod's status are (seconds)."""
+
 _TAIL_BYTES = 4096
 
 
@@ -257,7 +260,9 @@ class Stager:
             self.told_at < self.ended_at or code in (None, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
         )
         limit = self.ticket["timeout_s"]
-        out_of_time = bool(limit) and self.told_at > 0 and self.go_at > 0 and self.told_at - self.go_at >= limit
+        # the worker counts from the start of the containers, by a clock of whole seconds, and keeps what was made till then
+        since_s = self.told_at - self.begun_at + STATUS_S
+        out_of_time = bool(limit) and self.told_at > 0 and self.go_at > 0 and since_s >= limit
         if out_of_time:
             return record | verdict.judge(exit_code=code or 0, reason="time", limit=limit) | {"exit_code": code}
         if ended_from_outside or not self.go_at:

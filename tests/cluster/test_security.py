@@ -5,10 +5,13 @@ The chart is installed without worker and server: the backend runs here with the
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import socket
 import urllib.parse
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +252,9 @@ def test_what_a_running_step_has_are_links_that_end_and_they_go_with_its_job(
     assert all(entry.value_from is None for entry in step.env or [])
     (secret,) = core.list_namespaced_secret(installed.jobs).items
     text = decoded(secret)
-    assert "X-Amz-Expires" in text
+    (policy,) = re.findall(r'"policy[\\"]+: *[\\"]+([A-Za-z0-9+/=]+)', text)
+    expires = datetime.fromisoformat(json.loads(base64.b64decode(policy))["expiration"])
+    assert timedelta() < expires - datetime.now(UTC) <= timedelta(days=7)
     password = urllib.parse.urlsplit(cluster.database).password
     for word in (cluster.settings["RECAST_S3_SECRET_KEY"], str(password)):
         assert word not in text

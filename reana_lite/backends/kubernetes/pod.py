@@ -57,7 +57,7 @@ while [ ! -p {GO} ]; do sleep 0.05 2>/dev/null || sleep 1; done
 exec 9>{ALIVE}
 word=; read -r word <{GO}
 [ "$word" = go ] || exit {NOT_BEGUN}
-told=; trap 'told=1; kill -s TERM -- -1 2>/dev/null' TERM
+told=; left=0; trap 'told=1; left=100; kill -s TERM -- -1 2>/dev/null' TERM
 if [ -n "$2" ]; then
   if [ ! -d "$2" ]; then mkdir -p -- "$2" || exit {NOT_BEGUN}; fi
   cd -- "$2" || exit {NOT_BEGUN}
@@ -69,13 +69,17 @@ esac
 pid=$!
 wait "$pid"; code=$?
 while [ -n "$told" ] && kill -0 "$pid" 2>/dev/null; do told=; wait "$pid"; code=$?; done
+while [ "$left" -gt 0 ] && kill -s 0 -- -1 2>/dev/null; do
+  left=$((left - 1)); sleep 0.05 2>/dev/null || {{ sleep 1; left=0; }}
+done
 [ ! -e {CODE} ] || rm -f {CODE} 2>/dev/null
 echo "$code" >{CODE}
 exit "$code"
 """
 """What the step's container runs first: $1 line or file, $2 its folder or "", $3 its line, $4 its standard input.
 
-TERM goes to all processes of the step (a shell that is process 1 would keep it to itself), and the shell waits on.
+TERM goes to all processes of the step (a shell that is process 1 would keep it to itself), and the shell waits on: for its
+own child, and then up to 5 s for what that one has started, which would be killed as soon as process 1 ends.
 """
 
 

@@ -150,7 +150,11 @@ def test_the_stager_leaves_files_where_they_are_and_writes_the_manifest_last(vol
         "most_bytes": 99,
     }  # fmt: skip
     (place / "ticket.json").write_text(json.dumps(ticket))
-    prologue = pod.PROLOGUE.replace(paths.STEP, str(step)).replace("kill -s TERM -- -1", ":")
+    prologue = (
+        pod.PROLOGUE.replace(paths.STEP, str(step))
+        .replace("kill -s TERM -- -1", ":")
+        .replace("kill -s 0 -- -1", "false")
+    )
     line = "mkdir d; printf x > d/out; chmod 700 d; echo said"
     with subprocess.Popen(["sh", "-c", prologue, "sh", "line", f"{place}/files", line, "/dev/null"]) as running:
         stager = Stager(str(place / "ticket.json"), step=str(step))

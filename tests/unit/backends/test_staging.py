@@ -129,7 +129,11 @@ class Place:
         """(the stager's record, the step's exit code)."""
         if not self.inline:
             self.shelf.objects["ticket"] = json.dumps(self.ticket).encode()
-        prologue = pod.PROLOGUE.replace(paths.STEP, str(self.step)).replace("kill -s TERM -- -1", ":")
+        prologue = (
+            pod.PROLOGUE.replace(paths.STEP, str(self.step))
+            .replace("kill -s TERM -- -1", ":")
+            .replace("kill -s 0 -- -1", "false")
+        )
         step = subprocess.Popen(["sh", "-c", prologue, "sh", "line", str(self.own), line, "/dev/null"])
         stager = Stager(json.dumps(self.ticket) if self.inline else f"{self.shelf.url}/ticket", step=str(self.step))
         try:
@@ -298,3 +302,20 @@ def test_it_starts_quickly_with_light_modules_only() -> None:
     done = subprocess.run(["python3", "-c", program], capture_output=True, text=True, check=True)
     heavy = {"yaml", "minio", "kubernetes", "sqlalchemy", "click", "urllib3", "requests"}
     assert not heavy & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(("after_s", "state", "cause"), [(1.2, "failed", "time"), (0.5, "stopped", None)])
+def test_outputs_of_a_step_out_of_time_are_kept_as_the_worker_counts_time(
+    tmp_path: Path, after_s: float, state: str, cause: str | None
+) -> None:
+    stager = Stager("{}", step=str(tmp_path))
+    try:
+        (tmp_path / paths.CODE.rpartition("/")[2]).write_text("143\n")
+        stager.ticket = {"timeout_s": 2.0}
+        # bringing inputs took 0.8 s; the worker saw the containers begin up to a second before they did
+        stager.go_at, stager.told_at = stager.begun_at + 0.8, stager.begun_at + after_s
+        stager.ended_at = stager.told_at + 0.1
+        record = stager._judged()
+        assert (record["state"], record.get("cause")) == (state, cause)
+    finally:
+        stager.close()
