@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -201,22 +199,26 @@ PEAK_MB = 900
 """What a refusal of a million points may take; the points themselves, as objects, take some 500 MB."""
 
 
+LAUNCHER = """
+import resource, subprocess, sys
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+code = subprocess.call(sys.argv[2:], stdin=subprocess.DEVNULL)
+with open(sys.argv[1], "w") as stream:
+    stream.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
+"""Its peak is asked for by a small process: a child of a large one (pytest's) counts what it was forked with."""
+
+
 def peak_of(recast, *args: str, env: dict[str, str] | None = None) -> tuple[int, str, float]:
-    """(exit code, standard error, peak of memory in MB) of a command that may not take more than 3 GB."""
-    command = [sys.executable, "-m", "reana_lite", *args]
-
-    def bounded() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
-
-    with (recast.folder / "said").open("w+") as said:
-        process = subprocess.Popen(
-            command, cwd=recast.folder, env=recast.environment | (env or {}), stdin=subprocess.DEVNULL, stdout=said,
-            stderr=said, preexec_fn=bounded,
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        return process.returncode, said.read()[-2000:], usage.ru_maxrss / 1024
+    """(exit code, what it said at the end, peak of memory in MB) of a command that may not take more than 3 GB."""
+    peak = recast.folder / "peak"
+    command = [sys.executable, "-c", LAUNCHER, str(peak), sys.executable, "-m", "reana_lite", *args]
+    done = subprocess.run(
+        command, cwd=recast.folder, env=recast.environment | (env or {}), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout[-2000:], int(peak.read_text()) / 1024
 
 
 @pytest.mark.parametrize("kind", ["grid", pytest.param("csv", marks=pytest.mark.slow), "huge"])
