@@ -150,6 +150,11 @@ class Workspace:
                 return (*place, resolved)
         return None
 
+    def size_bytes(self, path: str) -> int | None:
+        """How large a file is, links followed; None if there is none."""
+        found = self.stored(path)
+        return None if found is None else self._listing(found[:2]).artifacts[found[2]].size
+
     # -- workflow.pattern.Files ----------------------------------------------------------------------------------
 
     def names(self, folder: str) -> list[str]:

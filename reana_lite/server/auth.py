@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, g, request
 
-from reana_lite.database import RunRecord, accounts, campaigns, listing, throttle, workspaces
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import RunRecord, audit, campaigns, listing, shares, throttle, tokens, users, workspaces
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.database.throttle import Limit
+from reana_lite.database.users import Role, User
 from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 from reana_lite.server.installation import here
 from reana_lite.server.passwords import is_right
@@ -94,7 +94,7 @@ def _look(asked: Request) -> Caller | None:
     if not secret:
         return None
     database = here().database
-    found = accounts.find_token_and_owner(database, secret, kinds=kinds)
+    found = tokens.find_with_owner(database, secret, kinds=kinds)
     if found is None:
         return None
     record, user = found
@@ -130,9 +130,9 @@ def user_named(name: str) -> User | None:
     """The account of that name; without accounts, the user of the settings."""
     installation = here()
     try:
-        return accounts.get_user(installation.database, name)
+        return users.get(installation.database, name)
     except NotFound:
-        if name == installation.settings.user and not accounts.are_there(installation.database):
+        if name == installation.settings.user and not users.are_there(installation.database):
             return User(name, Role.ADMIN, full_name=name)
         return None
 
@@ -155,12 +155,12 @@ def may(who: Caller, verb: Verb, thing: RunRecord | CampaignRecord | None = None
     names = [("campaign", thing.id)]
     if isinstance(thing, RunRecord):
         names = [("run", thing.id), ("campaign", thing.campaign)]
-    return accounts.is_shared(here().database, who.name, *names)
+    return shares.is_shared(here().database, who.name, *names)
 
 
 def is_still(who: Caller, thing: RunRecord | CampaignRecord | None = None) -> bool:
     """Whether somebody who was let in a while ago would be let in now, and may (still) see this."""
-    record, user = accounts.find_token_by_id(here().database, who.token), user_named(who.name)
+    record, user = tokens.find_by_id(here().database, who.token), user_named(who.name)
     if record is None or user is None or user.disabled:
         return False
     role = min(user.role, record.role, key=lambda one: one.rank)
@@ -223,17 +223,17 @@ def login(name: str, password: str) -> str:
     limits = {f"{kind}:{keys[kind]}": limit for kind, limit in LIMITS.items()}
     throttle.take(database, limits, "too many failed logins")
     try:
-        user = accounts.find_login(database, name)
+        user = users.find_login(database, name)
         right = is_right(password, user.password if user is not None else "")
     except BaseException:
         throttle.give_back(database, limits)
         raise
     if user is None or not right or user.disabled:
-        accounts.note(database, name[:100], "failed login", address=address)
+        audit.note(database, name[:100], "failed login", address=address)
         raise NotAllowed("name or password are wrong", login=True)
     throttle.give_back(database, limits)
     throttle.forget(database, [key for key in limits if key.startswith("name from:")])
-    accounts.note(database, user.name, "login", address=address)
+    audit.note(database, user.name, "login", address=address)
     return begin_session(user)
 
 
@@ -249,17 +249,17 @@ def network(address: str) -> str:
 def launch(secret: str) -> str:
     """The secret of a new session for the link that `recast serve` prints; raises NotAllowed."""
     database = here().database
-    record = accounts.use_up(database, secret)
+    record = tokens.use_up(database, secret)
     user = user_named(record.owner) if record is not None else None
     if user is None or user.disabled:
         raise NotAllowed("this link has been used, or has expired: `recast serve` prints another", login=True)
-    accounts.note(database, user.name, "launch", address=request.remote_addr or "")
+    audit.note(database, user.name, "launch", address=request.remote_addr or "")
     return begin_session(user)
 
 
 def begin_session(user: User) -> str:
     """The secret of a new session."""
-    secret, _ = accounts.add_token(here().database, user.name, kind="session", role=Role.ADMIN, valid_s=SESSION_S)
+    secret, _ = tokens.add(here().database, user.name, kind="session", role=Role.ADMIN, valid_s=SESSION_S)
     return secret
 
 
@@ -267,7 +267,7 @@ def logout() -> None:
     """End this browser's session."""
     who = find_caller()
     if who is not None and who.session:
-        accounts.revoke(here().database, who.name, who.token)
+        tokens.revoke(here().database, who.name, who.token)
 
 
 def set_cookie(response: Response, secret: str) -> None:

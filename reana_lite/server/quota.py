@@ -10,8 +10,8 @@ import threading
 import time
 from dataclasses import replace
 
-from reana_lite.database import accounts
-from reana_lite.database.accounts import Usage, User
+from reana_lite.database import users
+from reana_lite.database.users import Usage, User
 from reana_lite.errors import NotAllowed
 from reana_lite.server.installation import Installation
 
@@ -55,7 +55,7 @@ def usage(installation: Installation, owner: str) -> Usage:
     with _lock:
         known = _sums.get(key)
     if known is None or now - known[0] > USAGE_S:
-        known = now, accounts.usage(installation.database, owner)
+        known = now, users.usage(installation.database, owner)
         with _lock:
             _sums[key] = known
     return known[1]

@@ -15,7 +15,7 @@ from typing import Any
 from flask import request
 
 from reana_lite import foresight, guest, intake
-from reana_lite.database import RunRecord, accounts, campaigns
+from reana_lite.database import RunRecord, audit, campaigns, tokens, users
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
 from reana_lite.event import RunState
@@ -276,7 +276,7 @@ def stop_campaign(record: CampaignRecord, *, who: Caller) -> int:
     return count
 
 
-def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 90) -> tuple[str, accounts.TokenRecord]:
+def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 90) -> tuple[str, tokens.TokenRecord]:
     """(the secret, shown this once, its record); never of more rights than who asks has. `days` 0: until it is revoked.
 
     One that a token makes does not outlive it. Raises NotAllowed for a token that only looks.
@@ -293,7 +293,7 @@ def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 9
     if who.expires_at and not who.session:
         left_s = max(1.0, who.expires_at - database._clock())
         valid_s = min(valid_s, left_s) if valid_s else left_s
-    made = accounts.add_token(database, who.name, name=name.strip(), role=wanted, valid_s=valid_s)
+    made = tokens.add(database, who.name, name=name.strip(), role=wanted, valid_s=valid_s)
     note(who, "create token", made[1].id)
     return made
 
@@ -301,7 +301,7 @@ def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 9
 def revoke_token(who: Caller, token: str) -> None:
     """Let one of one's own tokens in no more; raises NotFound, and NotAllowed for a token that only looks."""
     _need_for_tokens(who)
-    accounts.revoke(here().database, who.name, token)
+    tokens.revoke(here().database, who.name, token)
     note(who, "revoke token", token)
 
 
@@ -310,18 +310,18 @@ def _need_for_tokens(who: Caller) -> None:
         auth.need(Verb.SUBMIT, who)
 
 
-def change_user(who: Caller, name: str, **changes: Any) -> accounts.User:
+def change_user(who: Caller, name: str, **changes: Any) -> users.User:
     """Change an account: role, disabled, email, full_name, password (a hash), disk_bytes, running_jobs, cpu_s.
 
     Raises Conflict if no administrator were left.
     """
     database = here().database
-    user = accounts.get_user(database, name)
+    user = users.get(database, name)
     limits = {field: changes.pop(field) for field in ("disk_bytes", "running_jobs", "cpu_s") if field in changes}
     changed = replace(user, quota=replace(user.quota, **limits), **changes)
-    accounts.change_user(database, changed)
+    users.change(database, changed)
     if "password" in changes:
-        accounts.revoke_all(database, name)
+        tokens.revoke_all(database, name)
     return changed
 
 
@@ -334,4 +334,4 @@ def checked_name(name: str) -> str:
 
 def note(who: Caller, what: str, object_: str = "") -> None:
     """Write into the audit log what somebody does now."""
-    accounts.note(here().database, who.name, what, object_, address=request.remote_addr or "")
+    audit.note(here().database, who.name, what, object_, address=request.remote_addr or "")

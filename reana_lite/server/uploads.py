@@ -21,8 +21,9 @@ from typing import BinaryIO
 from sqlalchemy import select
 
 from reana_lite.campaign import Request
-from reana_lite.database import accounts, tables
-from reana_lite.database.accounts import TheoryFileRecord, User
+from reana_lite.database import tables, theory_files
+from reana_lite.database.theory_files import TheoryFileRecord
+from reana_lite.database.users import User
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.job import INIT_ROOT
 from reana_lite.server import auth, quota
@@ -80,12 +81,12 @@ def keep_theory_file(installation: Installation, owner: str, stream: BinaryIO, n
         with path.open("rb") as content:
             theory = read_theory(path.name, [(path.name, content)])
         try:
-            accounts.get_theory_file(installation.database, owner, f"sha256:{digest}")
+            theory_files.get(installation.database, owner, f"sha256:{digest}")
         except NotFound:
             quota.store(installation, auth.user_named(owner) or User(owner), size)
         kept = installation.storage.keep_tree(path, f"{INIT_ROOT}/theory")
         record = TheoryFileRecord(owner, f"sha256:{digest}", path.name, word(theory.files[0]), size, kept.key, 0.0)
-        return accounts.add_theory_file(installation.database, record)
+        return theory_files.add(installation.database, record)
 
 
 def path_of(installation: Installation, record: TheoryFileRecord) -> Path:
@@ -139,7 +140,7 @@ def source_of(installation: Installation, source: str) -> str:
 def paths_of(installation: Installation, owner: str, digests: Iterable[str]) -> tuple[str, ...]:
     """Where these theory files of a user are; raises NotFound for one that they have not uploaded."""
     return tuple(
-        str(path_of(installation, accounts.get_theory_file(installation.database, owner, digest))) for digest in digests
+        str(path_of(installation, theory_files.get(installation.database, owner, digest))) for digest in digests
     )
 
 

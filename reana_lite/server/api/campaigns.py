@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Blueprint
 
-from reana_lite.database import accounts, listing
 from reana_lite.database import campaigns as records
+from reana_lite.database import listing, shares
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.server import auth, submissions, uploads
 from reana_lite.server.api.endpoint import Call, endpoint
@@ -138,14 +138,14 @@ def extend_campaign(call: Call, campaign: str) -> dict[str, Any]:
 def list_campaign_shares(call: Call, campaign: str) -> dict[str, Any]:
     """Who else may see a campaign and its runs."""
     record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
-    return {"users": accounts.shared_with(here().database, "campaign", record.id)}
+    return {"users": shares.users_of(here().database, "campaign", record.id)}
 
 
 def share_campaign(call: Call, campaign: str, user: str) -> dict[str, Any]:
     """Let a user see a campaign and its runs."""
     record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
     check_user(user)
-    accounts.share(here().database, "campaign", record.id, user)
+    shares.add(here().database, "campaign", record.id, user)
     submissions.note(call.who, "share campaign", f"{record.id} {user}")
     return list_campaign_shares(call, record.id)
 
@@ -153,7 +153,7 @@ def share_campaign(call: Call, campaign: str, user: str) -> dict[str, Any]:
 def unshare_campaign(call: Call, campaign: str, user: str) -> dict[str, Any]:
     """Take that back."""
     record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
-    accounts.unshare(here().database, "campaign", record.id, user)
+    shares.remove(here().database, "campaign", record.id, user)
     submissions.note(call.who, "unshare campaign", f"{record.id} {user}")
     return list_campaign_shares(call, record.id)
 

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, current_app, make_response, request
 from jsonschema import Draft202012Validator
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from reana_lite.database import accounts
+from reana_lite.database import repeats
 from reana_lite.errors import Conflict, InvalidInput
 from reana_lite.server import auth
 from reana_lite.server.api import schemas
@@ -113,7 +113,7 @@ def _once(one: Endpoint, who: Caller, key: str, act: Callable[[], Response]) -> 
     if not key.isprintable() or len(key) > 255:
         raise InvalidInput("an idempotency key has at most 255 printable characters", field="Idempotency-Key")
     database = here().database
-    kept = accounts.begin_request(database, who.name, key, _digest(one))
+    kept = repeats.begin(database, who.name, key, _digest(one))
     if kept is not None and one.secret:
         raise Conflict(f"the request with the idempotency key {key!r} was answered; secrets are shown once", key=key)
     if kept is not None:
@@ -124,10 +124,10 @@ def _once(one: Endpoint, who: Caller, key: str, act: Callable[[], Response]) -> 
     try:
         response = act()
     except BaseException:
-        accounts.end_request(database, who.name, key, 0, "")
+        repeats.end(database, who.name, key, 0, "")
         raise
     body = "" if one.secret else response.get_data(as_text=True)
-    accounts.end_request(database, who.name, key, response.status_code, body)
+    repeats.end(database, who.name, key, response.status_code, body)
     return response
 
 

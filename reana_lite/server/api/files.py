@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, redirect
@@ -12,26 +9,20 @@ from flask import Blueprint, Response, redirect
 from reana_lite.artifact import Artifact
 from reana_lite.database import RunRecord
 from reana_lite.database.records import NodeRecord
-from reana_lite.drive import Drive, replayed
+from reana_lite.drive import Drive
 from reana_lite.errors import NotFound
-from reana_lite.job import INIT_ROOT, RUN_ROOT
 from reana_lite.server import auth
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.schemas import TEXT, named, thing
-from reana_lite.server.api.sending import media_type, send, tarred, zipped
-from reana_lite.server.installation import Installation, here
-
-KEPT = 64
-"""Runs whose files are kept in memory, as their logs tell them."""
+from reana_lite.server.files import artifacts_of, drive_of
+from reana_lite.server.installation import here
+from reana_lite.server.sending import media_type, send, tarred, zipped
 
 LINKED_BYTES = 1_000_000
 """Smaller files are sent rather than linked to: two requests would take longer."""
 
 LINK_S = 60.0
 """How long a link to a file can be used (seconds)."""
-
-_drives: OrderedDict[tuple[int, str, int], Drive] = OrderedDict()
-_lock = threading.Lock()
 
 
 def add(blueprint: Blueprint) -> None:
@@ -46,38 +37,6 @@ def add(blueprint: Blueprint) -> None:
     route("/runs/<run>/archive", media=["application/zip", "application/x-tar"],
           query={"format": {"type": "string", "enum": ["zip", "tar"], "default": "zip"}, "under": TEXT},
           )(get_archive)  # fmt: skip
-
-
-def drive_of(installation: Installation, record: RunRecord) -> Drive:
-    """A run as its log tells it, kept in memory until it goes on."""
-    name = (id(installation.database), record.id, record.next_seq)
-    with _lock:
-        found = _drives.get(name)
-        if found is not None:
-            _drives.move_to_end(name)
-            return found
-    found = replayed(record.id, installation.database.read_events(record.id), installation.storage)
-    with _lock:
-        _drives[name] = found
-        while len(_drives) > KEPT:
-            _drives.popitem(last=False)
-    return found
-
-
-def short(path: str) -> str:
-    """A virtual path as users see it: relative to the workspace; files brought along are below `init/`."""
-    if path == INIT_ROOT or path.startswith(INIT_ROOT + "/"):
-        return "init" + path[len(INIT_ROOT) :]
-    return path[len(RUN_ROOT) + 1 :]
-
-
-def artifacts_of(drive: Drive, under: str = "") -> Iterator[tuple[str, str, Artifact]]:
-    """(path as users see it, virtual path, artifact) of the files of a run, those below a folder."""
-    folder = under.strip("/")
-    for path, artifact in drive.workspace.artifacts().items():
-        name = short(path)
-        if not folder or name == folder or name.startswith(folder + "/"):
-            yield name, path, artifact
 
 
 def list_artifacts(call: Call, run: str) -> dict[str, Any]:

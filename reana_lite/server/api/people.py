@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Blueprint
 
-from reana_lite.database import accounts, listing
-from reana_lite.database.accounts import Quota, Role, User
+from reana_lite.database import audit, listing, tokens, users
+from reana_lite.database.users import Quota, Role, User
 from reana_lite.errors import InvalidInput
 from reana_lite.server import auth, quota, submissions
 from reana_lite.server.api.endpoint import Call, endpoint
@@ -49,13 +49,13 @@ def get_me(call: Call) -> dict[str, Any]:
     return {
         "user": call.who.user.to_dict(), "role": str(call.who.role),
         "usage": quota.usage(here(), call.who.name).to_dict(),
-        "single_user": not accounts.are_there(here().database),
+        "single_user": not users.are_there(here().database),
     }  # fmt: skip
 
 
 def list_tokens(call: Call) -> dict[str, Any]:
     """One's own tokens; their secrets are not kept."""
-    return {"items": [record.to_dict() for record in accounts.list_tokens(here().database, call.who.name)]}
+    return {"items": [record.to_dict() for record in tokens.listed(here().database, call.who.name)]}
 
 
 def create_token(call: Call) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def revoke_token(call: Call, token: str) -> None:
 
 def list_users(call: Call) -> dict[str, Any]:
     """All accounts."""
-    return {"items": [user.to_dict() for user in accounts.list_users(here().database)]}
+    return {"items": [user.to_dict() for user in users.listed(here().database)]}
 
 
 def create_user(call: Call) -> dict[str, Any]:
@@ -84,20 +84,20 @@ def create_user(call: Call) -> dict[str, Any]:
     body = dict(call.body)
     database = here().database
     role = auth.checked_role(body.get("role", "user"))
-    if not accounts.are_there(database) and role is not Role.ADMIN:
+    if not users.are_there(database) and role is not Role.ADMIN:
         raise InvalidInput("the first account must be an administrator's: nobody else could make more", field="role")
     user = User(
         body["name"], role, email=body.get("email", ""), full_name=body.get("full_name", ""),
         password=hashed(body["password"]) if body.get("password") else "", quota=Quota(**body.get("quota", {})),
     )  # fmt: skip
-    made = accounts.add_user(database, user)
+    made = users.add(database, user)
     submissions.note(call.who, "create user", made.name)
     return made.to_dict()
 
 
 def get_user(call: Call, user: str) -> dict[str, Any]:
     """One account."""
-    return accounts.get_user(here().database, user).to_dict()
+    return users.get(here().database, user).to_dict()
 
 
 def change_user(call: Call, user: str) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def change_user(call: Call, user: str) -> dict[str, Any]:
 
 def delete_user(call: Call, user: str) -> None:
     """Remove an account, what lets it in, and its secrets; its runs stay, and so nobody else is given that name."""
-    accounts.remove_user(here().database, user)
+    users.remove(here().database, user)
     submissions.note(call.who, "delete user", user)
 
 
@@ -129,4 +129,4 @@ def list_workers(call: Call) -> dict[str, Any]:
 
 def get_audit(call: Call) -> dict[str, Any]:
     """Who did what, the newest first."""
-    return {"items": accounts.audit_log(here().database, before=call.query["before"], limit=call.query["limit"])}
+    return {"items": audit.listed(here().database, before=call.query["before"], limit=call.query["limit"])}

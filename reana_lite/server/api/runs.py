@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from reana_lite.advice import advice
-from reana_lite.database import RunRecord, accounts, listing, workspaces
+from reana_lite.database import RunRecord, listing, shares, workspaces
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.server import auth, submissions
 from reana_lite.server.api.endpoint import Call, endpoint
@@ -166,14 +166,14 @@ def get_declared(call: Call, run: str) -> dict[str, Any]:
 def list_run_shares(call: Call, run: str) -> dict[str, Any]:
     """Who else may see a run."""
     record = auth.run_named(run, Verb.CHANGE, who=call.who)
-    return {"users": accounts.shared_with(here().database, "run", record.id)}
+    return {"users": shares.users_of(here().database, "run", record.id)}
 
 
 def share_run(call: Call, run: str, user: str) -> dict[str, Any]:
     """Let a user see a run."""
     record = auth.run_named(run, Verb.CHANGE, who=call.who)
     check_user(user)
-    accounts.share(here().database, "run", record.id, user)
+    shares.add(here().database, "run", record.id, user)
     submissions.note(call.who, "share run", f"{record.id} {user}")
     return list_run_shares(call, record.id)
 
@@ -181,7 +181,7 @@ def share_run(call: Call, run: str, user: str) -> dict[str, Any]:
 def unshare_run(call: Call, run: str, user: str) -> dict[str, Any]:
     """Take that back."""
     record = auth.run_named(run, Verb.CHANGE, who=call.who)
-    accounts.unshare(here().database, "run", record.id, user)
+    shares.remove(here().database, "run", record.id, user)
     submissions.note(call.who, "unshare run", f"{record.id} {user}")
     return list_run_shares(call, record.id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reana_lite.campaign import POINT_STATES, CampaignState
-from reana_lite.database.accounts import Role
+from reana_lite.database.users import Role
 from reana_lite.event import RunState
 
 Schema = dict[str, Any]

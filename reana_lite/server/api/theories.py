@@ -6,15 +6,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from reana_lite.database import accounts
+from reana_lite.database import theory_files
 from reana_lite.errors import InvalidInput
 from reana_lite.server import submissions, uploads
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.paging import paged, place_of
 from reana_lite.server.api.schemas import PAGING, named, page, thing
-from reana_lite.server.api.sending import send
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here
+from reana_lite.server.sending import send
 
 
 def add(blueprint: Blueprint) -> None:
@@ -52,23 +52,23 @@ def upload_theories(call: Call) -> dict[str, Any]:
 def list_theories(call: Call) -> dict[str, Any]:
     """One's own theory files, the newest first."""
     before = place_of(call.query)
-    rows = accounts.list_theory_files(here().database, call.who.name, before=before, limit=call.query["limit"] + 1)
+    rows = theory_files.listed(here().database, call.who.name, before=before, limit=call.query["limit"] + 1)
     return paged(rows, call.query, lambda record: record.to_dict(), by="digest")
 
 
 def get_theory(call: Call, digest: str) -> dict[str, Any]:
     """What is known of a theory file."""
-    return accounts.get_theory_file(here().database, call.who.name, digest).to_dict()
+    return theory_files.get(here().database, call.who.name, digest).to_dict()
 
 
 def get_theory_content(call: Call, digest: str) -> Response:
     """Its bytes."""
-    record = accounts.get_theory_file(here().database, call.who.name, digest)
+    record = theory_files.get(here().database, call.who.name, digest)
     path = uploads.path_of(here(), record)
     return send(path.open("rb"), record.name, size=record.size_bytes, etag=record.digest)
 
 
 def delete_theory(call: Call, digest: str) -> None:
     """Forget an uploaded file. What runs have kept of it stays."""
-    accounts.remove_theory_file(here().database, call.who.name, digest)
+    theory_files.remove(here().database, call.who.name, digest)
     submissions.note(call.who, "delete theory", digest)

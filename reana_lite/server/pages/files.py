@@ -7,20 +7,20 @@ import io
 import json
 import mimetypes
 import posixpath
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, BinaryIO
 
 from flask import Blueprint, Response, render_template, request
 
 from reana_lite.database import RunRecord
-from reana_lite.drive import Drive, replayed
 from reana_lite.errors import NotFound
 from reana_lite.job import RUN_ROOT
+from reana_lite.server.files import drive_of
+from reana_lite.server.installation import here as installation
 from reana_lite.server.pages import headers, words
 from reana_lite.server.pages.site import here
+from reana_lite.workspace import Workspace
 
 PREVIEW_BYTES = 40_000
 """How much of a text is shown (bytes)."""
@@ -34,15 +34,9 @@ PREVIEW_CELLS = 1000
 SHOWN = 200
 """Names of a folder that are listed on one page."""
 
-DRIVES = 16
-"""Finished runs whose files are kept listed in memory."""
-
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
 _TEXTS = (".txt", ".log", ".md", ".yml", ".yaml", ".slha", ".spc", ".lhe", ".dat", ".py", ".sh", ".tex", ".xml", ".html",
           ".htm", ".js", ".css", ".cfg", ".ini", ".toml", ".rst", ".hepmc")  # fmt: skip
-
-_drives: OrderedDict[tuple[str, str], Drive] = OrderedDict()
-_lock = Lock()
 
 
 def add(pages: Blueprint) -> None:
@@ -52,20 +46,9 @@ def add(pages: Blueprint) -> None:
     pages.add_url_rule("/runs/<name>/raw/<path:path>", "raw", raw)
 
 
-def workspace(record: RunRecord) -> Any:
-    """The files of a run; of one that is over, kept in memory."""
-    site = here()
-    key = (site.settings.database, record.id)
-    with _lock:
-        drive = _drives.get(key)
-    if drive is None:
-        drive = replayed(record.id, site.database.read_events(record.id), site.storage)
-        if record.state in ("finished", "failed", "stopped"):
-            with _lock:
-                _drives[key] = drive
-                while len(_drives) > DRIVES:
-                    _drives.popitem(last=False)
-    return drive.workspace
+def workspace(record: RunRecord) -> Workspace:
+    """The files of a run."""
+    return drive_of(installation(), record).workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +83,7 @@ def folder(name: str, path: str) -> str:
     most = MORE_BYTES if "more" in request.args else PREVIEW_BYTES
     with files.open(virtual) as stream:
         content = stream.read(most + 1)
-    size = _size(files, virtual)
+    size = files.size_bytes(virtual)
     return render_template(
         "file.html",
         run=record,
@@ -123,19 +106,10 @@ def _parts(path: str) -> list[tuple[str, str]]:
     return [(part, "/".join(parts[: at + 1])) for at, part in enumerate(parts)]
 
 
-def _line(files: Any, path: str, name: str) -> Line:
+def _line(files: Workspace, path: str, name: str) -> Line:
     inner = f"{path}/{name}" if path else name
     virtual = f"{RUN_ROOT}/{inner}"
-    return Line(name, inner, None if files.is_folder(virtual) else _size(files, virtual) or 0)
-
-
-def _size(files: Any, virtual: str) -> int | None:
-    for place, inner in files._candidates(posixpath.normpath(virtual)):
-        listing = files._listing(place)
-        found = listing.artifacts.get(listing.resolved(inner) or "")
-        if found is not None:
-            return int(found.size)
-    return None
+    return Line(name, inner, None if files.is_folder(virtual) else files.size_bytes(virtual) or 0)
 
 
 def preview(path: str, content: bytes, size: int, most: int = PREVIEW_BYTES) -> dict[str, Any]:
@@ -202,7 +176,7 @@ def raw(name: str, path: str) -> Response:
     text = kind in ("text/plain", "text/csv", "application/json")
     keep = "keep" in request.args or not (text or kind in IMAGES or kind == "application/pdf")
     answer = Response(_bytes(first, stream), mimetype="text/plain" if text else kind)
-    size = _size(files, virtual)
+    size = files.size_bytes(virtual)
     if size is not None:
         answer.headers["Content-Length"] = str(size)
     file = words.plain(path.rpartition("/")[2])

@@ -16,9 +16,20 @@ from sqlalchemy import func, select
 from reana_lite.campaign import Progress
 from reana_lite.catalogue import Catalogue
 from reana_lite.config import Settings
-from reana_lite.database import Database, RunRecord, accounts, campaigns, listing, tables
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import (
+    Database,
+    RunRecord,
+    audit,
+    campaigns,
+    listing,
+    shares,
+    tables,
+    theory_files,
+    tokens,
+    users,
+)
 from reana_lite.database.campaigns import CampaignRecord
+from reana_lite.database.users import Role, User
 from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 from reana_lite.forecast import Forecast
 from reana_lite.server import auth, quota, submissions, uploads
@@ -115,7 +126,7 @@ class Site:
 
     def accounts(self) -> bool:
         """Whether there is a sign-in at all (a laptop does without)."""
-        return accounts.are_there(self.database)
+        return users.are_there(self.database)
 
     def catalogue(self) -> Catalogue:
         """The analyses."""
@@ -145,7 +156,7 @@ class Site:
 
     def shares(self, thing: RunRecord | CampaignRecord) -> list[str]:
         """Who else may see a run or campaign."""
-        return accounts.shared_with(self.database, _kind(thing), thing.id)
+        return shares.users_of(self.database, _kind(thing), thing.id)
 
     def share(self, thing: RunRecord | CampaignRecord, user: str, *, end: bool) -> str:
         """Let a user see it, or not any more; gives a sentence. Raises InvalidInput if there is nobody of that name."""
@@ -153,13 +164,13 @@ class Site:
         if not auth.may(who, Verb.CHANGE, thing):
             raise NotAllowed(f"only its owner may share this {kind}")
         if end:
-            accounts.unshare(self.database, kind, thing.id, user)
+            shares.remove(self.database, kind, thing.id, user)
             submissions.note(who, f"unshare {kind}", f"{thing.id} {user}")
             return f"{user} does not see this {kind} any more."
         found = auth.user_named(user)
         if found is None or found.disabled:
             raise InvalidInput(f"there is no user {user[:100]!r}", field="user", value=user[:100])
-        accounts.share(self.database, kind, thing.id, found.name)
+        shares.add(self.database, kind, thing.id, found.name)
         submissions.note(who, f"share {kind}", f"{thing.id} {found.name}")
         return f"{found.name} sees this {kind} now."
 
@@ -207,7 +218,7 @@ class Site:
         found = []
         for digest in digests:
             with contextlib.suppress(NotFound):
-                record = accounts.get_theory_file(self.database, auth.caller().name, digest)
+                record = theory_files.get(self.database, auth.caller().name, digest)
                 found.append(KeptFile(record.digest, record.name))
         return found
 
@@ -257,7 +268,7 @@ class Site:
     # -- accounts ------------------------------------------------------------------------------------------------------
     def tokens(self) -> list[TokenLine]:
         """The viewer's tokens."""
-        found = accounts.list_tokens(self.database, auth.caller().name)
+        found = tokens.listed(self.database, auth.caller().name)
         return [
             TokenLine(one.id, one.name, str(one.role), one.created_at, one.used_at, one.expires_at)
             for one in found
@@ -293,7 +304,7 @@ class Site:
             rows = connection.execute(select(table.c.owner, func.count()).group_by(table.c.owner)).all()
         counts = {str(row[0]): int(row[1]) for row in rows}
         lines = []
-        known = [u for u in accounts.list_users(self.database) if words.lower() in f"{u.name} {u.email}".lower()]
+        known = [u for u in users.listed(self.database) if words.lower() in f"{u.name} {u.email}".lower()]
         for user in known[:limit]:
             taken = quota.usage(installation(), user.name).disk_bytes if len(known) <= SUMMED else None
             most = user.quota.disk_bytes or None
@@ -306,9 +317,9 @@ class Site:
         name = values.get("name", "").strip()
         if action == "create":
             role = auth.checked_role(values.get("role", ""))
-            if role is not Role.ADMIN and not accounts.are_there(self.database):
+            if role is not Role.ADMIN and not users.are_there(self.database):
                 raise InvalidInput("the first account must be an administrator's", field="role", value=str(role))
-            accounts.add_user(self.database, User(name, role, password=hashed(values.get("password", ""))))
+            users.add(self.database, User(name, role, password=hashed(values.get("password", ""))))
             submissions.note(who, "create user", name)
             return f"{name} may sign in now."
         if action in ("disable", "enable"):
@@ -343,7 +354,7 @@ class Site:
     def audit(self, *, before: int, limit: int) -> list[AuditLine]:
         """Who did what, the newest first; administrators only."""
         auth.need(Verb.ADMINISTER)
-        rows = accounts.audit_log(self.database, before=before, limit=limit)
+        rows = audit.listed(self.database, before=before, limit=limit)
         return [AuditLine(row["number"], row["at"], row["who"], row["what"], row["object"]) for row in rows]
 
     def health(self) -> list[tuple[str, bool, str]]:

@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from reana_lite.analysis import read_document
-from reana_lite.database import RunRecord, accounts, workspaces
+from reana_lite.database import RunRecord, shares, users, workspaces
 from reana_lite.database.workspaces import WorkspaceRun
 from reana_lite.drive import Drive
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound, ReanaLiteError
@@ -266,7 +266,7 @@ def share(workflow: str) -> ResponseReturnValue:
     """Let somebody else look at a workflow (newer clients)."""
     who, record, _ = asking.workflow(workflow, Verb.CHANGE)
     given = asking.fields()
-    accounts.share(here().database, "run", record.id, _user(str(given.get("user_email_to_share_with", ""))))
+    shares.add(here().database, "run", record.id, _user(str(given.get("user_email_to_share_with", ""))))
     submissions.note(who, "share workflow", record.id)
     return jsonify({"message": "The workflow has been shared with the user.", **_ids(record)})
 
@@ -275,9 +275,9 @@ def unshare(workflow: str) -> ResponseReturnValue:
     """Take that back."""
     who, record, _ = asking.workflow(workflow, Verb.CHANGE)
     user = _user(request.args.get("user_email_to_unshare_with", ""))
-    if user not in accounts.shared_with(here().database, "run", record.id):
+    if user not in shares.users_of(here().database, "run", record.id):
         raise Conflict(f"{record.full_name} is not shared with {user}.")
-    accounts.unshare(here().database, "run", record.id, user)
+    shares.remove(here().database, "run", record.id, user)
     submissions.note(who, "unshare workflow", record.id)
     return jsonify({"message": "The workflow has been unshared with the user.", **_ids(record)})
 
@@ -285,13 +285,13 @@ def unshare(workflow: str) -> ResponseReturnValue:
 def share_status(workflow: str) -> ResponseReturnValue:
     """Who else may look at a workflow."""
     _, record, _ = asking.workflow(workflow, Verb.CHANGE)
-    names = accounts.shared_with(here().database, "run", record.id)
+    names = shares.users_of(here().database, "run", record.id)
     return jsonify({**_ids(record), "shared_with": [{"user_email": name, "valid_until": None} for name in names]})
 
 
 def _user(email: str) -> str:
     """The name of the account with that name or address; raises NotFound."""
-    for user in accounts.list_users(here().database):
+    for user in users.listed(here().database):
         if email and email in (user.name, user.email):
             return user.name
     raise NotFound(f"there is no user {email[:100]!r}")

@@ -14,11 +14,11 @@ from reana_lite.database import RunRecord, workspaces
 from reana_lite.database.workspaces import WorkspaceRun, clean_path
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from reana_lite.server import quota
-from reana_lite.server.api.sending import send
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here
 from reana_lite.server.reana import asking, documents
 from reana_lite.server.reana.workspace import Files, entry_of, files_of, keep, matching, moves_of, opened, zipped
+from reana_lite.server.sending import send
 
 W = "/workflows/<workflow>"
 

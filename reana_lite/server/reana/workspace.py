@@ -31,9 +31,9 @@ from reana_lite.database.workspaces import Stored, WorkspaceRun, clean_path
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.job import RUN_ROOT
 from reana_lite.serial import SerialEngine
-from reana_lite.server.api.files import drive_of
-from reana_lite.server.api.sending import BLOCK, _Pipe
+from reana_lite.server.files import drive_of
 from reana_lite.server.installation import Installation
+from reana_lite.server.sending import BLOCK, Pipe
 from reana_lite.storage.base import Storage
 
 SMALL_BYTES = 1 << 20
@@ -275,7 +275,7 @@ def opened(storage: Storage, one: Stored) -> BinaryIO:
 
 def zipped(storage: Storage, files: Files, paths: Iterable[str]) -> Iterator[bytes]:
     """A zip archive of these paths, block by block; links give what they lead to."""
-    pipe = _Pipe()
+    pipe = Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for path in paths:
             one = entry_of(files, path)

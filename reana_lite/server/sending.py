@@ -59,7 +59,7 @@ def send(source: BinaryIO, name: str, *, size: int, etag: str) -> Response:
     return response
 
 
-class _Pipe(io.RawIOBase):
+class Pipe(io.RawIOBase):
     """Takes what an archive writes and gives it away in blocks; it cannot be sought in, so archives are written in one go."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ Member = tuple[str, str, Artifact]
 
 def zipped(workspace: Workspace, members: Iterable[Member]) -> Iterator[bytes]:
     """A zip archive, block by block; links are left out."""
-    pipe = _Pipe()
+    pipe = Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for name, path, artifact in members:
             if artifact.kind != "file":
@@ -114,7 +114,7 @@ def zipped(workspace: Workspace, members: Iterable[Member]) -> Iterator[bytes]:
 
 def tarred(workspace: Workspace, members: Iterable[Member]) -> Iterator[bytes]:
     """A tar archive, block by block, with links and empty folders."""
-    pipe = _Pipe()
+    pipe = Pipe()
     with tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for name, path, artifact in members:
             info = tarfile.TarInfo(name)
