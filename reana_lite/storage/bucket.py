@@ -10,7 +10,7 @@ import io
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -170,7 +170,7 @@ class Bucket:
             if size > SMALL_BYTES and write is not None:
                 _copy_beside(response, write, digest.update)
             else:
-                for chunk in response.stream(CHUNK_BYTES):
+                for chunk in _chunks(response):
                     digest.update(chunk)
                     if write is not None:
                         write(chunk)
@@ -272,11 +272,17 @@ class Bucket:
         return Unavailable(f"cannot {what} in {self.address}: {reason}", retry_after_s=30)
 
 
+def _chunks(response: Any) -> Iterator[bytes]:
+    """An answer's bytes as they were sent: `stream` would look for an encoding, and copy everything once more."""
+    while chunk := response.read(CHUNK_BYTES, decode_content=False):
+        yield chunk
+
+
 def _copy_beside(response: Any, write: Callable[[bytes], object], update: Callable[[bytes], None]) -> None:
     """Copy a large answer; the digest of a chunk is computed while the next one is awaited (hashlib lets others run)."""
     with ThreadPoolExecutor(1) as beside:
         pending: Future[None] | None = None
-        for chunk in response.stream(CHUNK_BYTES):
+        for chunk in _chunks(response):
             if pending is not None:
                 pending.result()
             pending = beside.submit(update, chunk)
