@@ -156,8 +156,8 @@ def without_plots(page: bytes) -> bytes:
 
 def site(home: Path, *, points: int, steps: int) -> tuple[Any, dict[str, str]]:
     """(a client of a filled installation, signed in as an administrator; ids)."""
-    from reana_lite.database import accounts
-    from reana_lite.database.accounts import Role, User
+    from reana_lite.database import tokens, users
+    from reana_lite.database.users import Role, User
     from reana_lite.server import auth, create_app
     from reana_lite.server.app import here_of
 
@@ -166,8 +166,8 @@ def site(home: Path, *, points: int, steps: int) -> tuple[Any, dict[str, str]]:
     database: Database = here_of(app).database
     storage: Storage = here_of(app).storage
     storage.check()
-    accounts.add_user(database, User("root", Role.ADMIN))
-    secret, _ = accounts.add_token(database, "root", kind="session", role=Role.ADMIN, valid_s=3600)
+    users.add(database, User("root", Role.ADMIN))
+    secret, _ = tokens.add(database, "root", kind="session", role=Role.ADMIN, valid_s=3600)
     ids = fill(database, owner="root", points=points, steps=steps)
     client = app.test_client()
     client.set_cookie(auth.COOKIE, secret)

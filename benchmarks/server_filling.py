@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from reana_lite.database import Database, accounts, tables
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import Database, tables, tokens, users
+from reana_lite.database.users import Role, User
 
 OWNERS = 20
 ANALYSES = ("atlas-susy-2018-22", "atlas-susy-2019-08", "counting", "cms-sus-19-006")
@@ -41,8 +41,8 @@ def fill(database: Database, count: int) -> Filled:
     owners = [f"user{number:02d}" for number in range(OWNERS)]
     given = {}
     for owner in owners:
-        accounts.add_user(database, User(owner, Role.USER, email=f"{owner}@example.org"))
-        given[owner] = accounts.add_token(database, owner, name="benchmark", role=Role.USER)[0]
+        users.add(database, User(owner, Role.USER, email=f"{owner}@example.org"))
+        given[owner] = tokens.add(database, owner, name="benchmark", role=Role.USER)[0]
     filled = Filled(given, {}, [])
     draw = random.Random(1)
     numbers = itertools.count()

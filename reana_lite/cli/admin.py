@@ -16,7 +16,7 @@ from reana_lite.errors import Conflict, InvalidInput, Unavailable
 if TYPE_CHECKING:
     from reana_lite.config import Settings
     from reana_lite.database import Database
-    from reana_lite.database.accounts import User
+    from reana_lite.database.users import User
 
 ROLES = click.Choice(["read-only", "user", "admin"])
 DAY_S = 86400.0
@@ -59,9 +59,9 @@ def _opened() -> tuple[Settings, Database]:
 
 
 def _note(settings: Settings, database: Database, what: str, object_: str) -> None:
-    from reana_lite.database import accounts
+    from reana_lite.database import audit
 
-    accounts.note(database, f"{settings.user} (recast admin)", what, object_)
+    audit.note(database, f"{settings.user} (recast admin)", what, object_)
 
 
 def _hash(from_input: bool) -> str:
@@ -98,16 +98,16 @@ def users_add(name: str, role: str, email: str, full_name: str, no_password: boo
       recast admin users add alice --role admin
       recast admin users add robot --no-password
     """
-    from reana_lite.database import accounts
-    from reana_lite.database.accounts import Role, User
+    from reana_lite.database import users
+    from reana_lite.database.users import Role, User
 
     settings, database = _opened()
-    if not accounts.are_there(database) and role != Role.ADMIN:
+    if not users.are_there(database) and role != Role.ADMIN:
         raise InvalidInput(
             "the first account must be an administrator's (--role admin): nobody else could make more", field="role"
         )
     password = "" if no_password else _hash(password_stdin)
-    user = accounts.add_user(database, User(name, Role(role), email=email, full_name=full_name, password=password))
+    user = users.add(database, User(name, Role(role), email=email, full_name=full_name, password=password))
     _note(settings, database, "create user", user.name)
     click.echo(f"{user.name} can log in ({user.role})" if password else f"{user.name} is added ({user.role})")
 
@@ -124,13 +124,13 @@ def users_wait() -> None:
     import sys
     import time
 
-    from reana_lite.database import accounts
+    from reana_lite.database import users
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a container's first program ignores it otherwise
     _, database = _opened()
-    if not accounts.are_there(database):
+    if not users.are_there(database):
         click.echo("no account yet: make the first one by recast admin users add NAME --role admin", err=True)
-    while not accounts.are_there(database):
+    while not users.are_there(database):
         time.sleep(2.0)  # made by another program, which tells nobody
     click.echo("there is an account", err=True)
 
@@ -144,10 +144,10 @@ def users_ls(as_json: bool) -> None:
     Example:
       recast admin users ls
     """
-    from reana_lite.database import accounts
+    from reana_lite.database import users
 
     _, database = _opened()
-    rows = [(user, accounts.usage(database, user.name)) for user in accounts.list_users(database)]
+    rows = [(user, users.usage(database, user.name)) for user in users.listed(database)]
     if as_json:
         print_json([{**user.to_dict(), "usage": used.to_dict()} for user, used in rows])
         return
@@ -165,14 +165,14 @@ def users_ls(as_json: bool) -> None:
 
 def _change(name: str, what: str, **changes: Any) -> User:
     """Change an account; raises Conflict if no administrator were left."""
-    from reana_lite.database import accounts
+    from reana_lite.database import tokens, users
 
     settings, database = _opened()
-    user = accounts.get_user(database, name)
+    user = users.get(database, name)
     changed = replace(user, **changes)
-    accounts.change_user(database, changed)
+    users.change(database, changed)
     if "password" in changes:
-        accounts.revoke_all(database, name)
+        tokens.revoke_all(database, name)
     _note(settings, database, "change user", f"{name} {what}")
     return changed
 
@@ -227,7 +227,7 @@ def users_role(name: str, role: str) -> None:
     Example:
       recast admin users role alice admin
     """
-    from reana_lite.database.accounts import Role
+    from reana_lite.database.users import Role
 
     _change(name, f"role {role}", role=Role(role))
     click.echo(f"user {name} is {role}")
@@ -245,14 +245,14 @@ def users_quota(name: str, disk: int | None, jobs: int | None, hours: float | No
     Example:
       recast admin users quota alice --disk 500G --jobs 100
     """
-    from reana_lite.database import accounts
+    from reana_lite.database import users
 
     given = {"disk_bytes": disk, "running_jobs": jobs, "cpu_s": None if hours is None else round(hours * 3600)}
     limits: dict[str, Any] = {limit: value for limit, value in given.items() if value is not None}
     if not limits:
         raise InvalidInput("give at least one of --disk, --jobs, --hours", field="quota")
     _, database = _opened()
-    quota = replace(accounts.get_user(database, name).quota, **limits)
+    quota = replace(users.get(database, name).quota, **limits)
     _change(name, "quota", quota=quota)
     click.echo(f"quota of {name}: " + ", ".join(f"{n} {v or 'no limit'}" for n, v in quota.to_dict().items()))
 
@@ -266,10 +266,10 @@ def users_rm(name: str) -> None:
     Example:
       recast admin users rm mallory
     """
-    from reana_lite.database import accounts
+    from reana_lite.database import users
 
     settings, database = _opened()
-    accounts.remove_user(database, name)
+    users.remove(database, name)
     _note(settings, database, "delete user", name)
     click.echo(f"user {name} is removed")
 
@@ -294,15 +294,15 @@ def tokens_create(user: str, name: str, role: str | None, days: float) -> None:
     Example:
       recast admin tokens create robot --name nightly --role user --days 365
     """
-    from reana_lite.database import accounts
-    from reana_lite.database.accounts import Role
+    from reana_lite.database import tokens
+    from reana_lite.database.users import Role
 
     settings, database = _opened()
     most = _role_of(settings, database, user)
     wanted = Role(role) if role else most
     if wanted.rank > most.rank:
         raise InvalidInput(f"{user} is {most}: a token of {user} cannot be {wanted}", field="role", value=role)
-    secret, record = accounts.add_token(database, user, name=name, role=wanted, valid_s=days * DAY_S)
+    secret, record = tokens.add(database, user, name=name, role=wanted, valid_s=days * DAY_S)
     _note(settings, database, "create token", f"{user} {record.id}")
     click.echo(secret)
     click.echo(f"token {record.id} of {user} ({record.role}); revoke it with: recast admin tokens revoke {record.id}",
@@ -310,23 +310,23 @@ def tokens_create(user: str, name: str, role: str | None, days: float) -> None:
 
 
 def _role_of(settings: Settings, database: Database, user: str) -> Any:
-    from reana_lite.database import accounts
-    from reana_lite.database.accounts import Role
+    from reana_lite.database import users
+    from reana_lite.database.users import Role
 
-    if not accounts.are_there(database):
+    if not users.are_there(database):
         if user != settings.user:
             raise InvalidInput(f"without accounts there is only {settings.user}", field="user", value=user)
         return Role.ADMIN
-    found = accounts.get_user(database, user)
+    found = users.get(database, user)
     if found.disabled:
         raise Conflict(f"user {user} is disabled", user=user)
     return found.role
 
 
 def _owners(settings: Settings, database: Database) -> list[str]:
-    from reana_lite.database import accounts
+    from reana_lite.database import users
 
-    return list(dict.fromkeys([*(user.name for user in accounts.list_users(database)), settings.user]))
+    return list(dict.fromkeys([*(user.name for user in users.listed(database)), settings.user]))
 
 
 @tokens.command("ls")
@@ -340,11 +340,11 @@ def tokens_ls(user: str | None, as_json: bool) -> None:
       recast admin tokens ls robot
     """
     from reana_lite.cli.runs import moment
-    from reana_lite.database import accounts
+    from reana_lite.database import tokens
 
     settings, database = _opened()
     owners = [user] if user else _owners(settings, database)
-    rows = [record for owner in owners for record in accounts.list_tokens(database, owner)]
+    rows = [record for owner in owners for record in tokens.listed(database, owner)]
     if as_json:
         print_json([{"user": record.owner, **record.to_dict()} for record in rows])
         return
@@ -364,13 +364,13 @@ def tokens_revoke(token: str) -> None:
     Example:
       recast admin tokens revoke t0123456789ab
     """
-    from reana_lite.database import accounts
+    from reana_lite.database import tokens
     from reana_lite.errors import NotFound
 
     settings, database = _opened()
     for owner in _owners(settings, database):
-        if any(record.id == token for record in accounts.list_tokens(database, owner)):
-            accounts.revoke(database, owner, token)
+        if any(record.id == token for record in tokens.listed(database, owner)):
+            tokens.revoke(database, owner, token)
             _note(settings, database, "revoke token", f"{owner} {token}")
             click.echo(f"token {token} of {owner} is revoked")
             return

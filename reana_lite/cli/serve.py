@@ -78,11 +78,11 @@ def serve(
 
 def _serve(asked: _Asked, *, folder: str, only_enrol: bool) -> None:
     from reana_lite.config import Settings
-    from reana_lite.database import Database, accounts
+    from reana_lite.database import Database, users
 
     settings = Settings.from_environment()
     database = Database(settings.database)
-    several = accounts.are_there(database)
+    several = users.are_there(database)
     if not several and asked.host not in LOCAL:
         raise InvalidInput(
             f"without accounts the server listens to this machine only, not at {asked.host}: make one by "
@@ -222,17 +222,17 @@ class _Server:
 
 def _let_in(settings: Settings, url: str) -> str:
     """A link that works once, and a token for programs of this user, in a file that nobody else can read."""
-    from reana_lite.database import Database, accounts
-    from reana_lite.database.accounts import Role
+    from reana_lite.database import Database, tokens
+    from reana_lite.database.users import Role
     from reana_lite.server.auth import LAUNCH_S
 
     database = Database(settings.database)
-    for record in accounts.list_tokens(database, settings.user):
+    for record in tokens.listed(database, settings.user):
         if record.name == "recast serve":
-            accounts.revoke(database, settings.user, record.id)
-    accounts.revoke_all(database, settings.user, kind="launch")
-    once, _ = accounts.add_token(database, settings.user, kind="launch", role=Role.ADMIN, valid_s=LAUNCH_S)
-    token, _ = accounts.add_token(database, settings.user, name="recast serve", role=Role.ADMIN)
+            tokens.revoke(database, settings.user, record.id)
+    tokens.revoke_all(database, settings.user, kind="launch")
+    once, _ = tokens.add(database, settings.user, kind="launch", role=Role.ADMIN, valid_s=LAUNCH_S)
+    token, _ = tokens.add(database, settings.user, name="recast serve", role=Role.ADMIN)
     path = Path(settings.home) / "server.json"
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from reana_lite.database import accounts, opening, tables
+from reana_lite.database import opening, tables, theory_files
 from reana_lite.database.database import Database
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
@@ -57,7 +57,7 @@ def trees_named(database: Database) -> set[Place]:
         rows = connection.execute(select(files.c.key, files.c.attempt).distinct().where(files.c.key != ""))
         found = {(row.key, row.attempt) for row in rows if not row.attempt}
     found |= {place for place in database.places_of_runs() if not place[1]}
-    return found | accounts.theory_places(database)
+    return found | theory_files.places(database)
 
 
 def attempts_known(database: Database) -> set[Place]:

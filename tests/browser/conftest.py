@@ -32,10 +32,10 @@ class Site:
 
     def session(self, name: str) -> str:
         """The secret of a session of a user."""
-        from reana_lite.database import accounts
-        from reana_lite.database.accounts import Role
+        from reana_lite.database import tokens
+        from reana_lite.database.users import Role
 
-        secret, _ = accounts.add_token(self.world.database, name, kind="session", role=Role.ADMIN, valid_s=3600)
+        secret, _ = tokens.add(self.world.database, name, kind="session", role=Role.ADMIN, valid_s=3600)
         return secret
 
 

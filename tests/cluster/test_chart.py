@@ -17,8 +17,8 @@ from installing import CHART, KUBE_VERSION, Release, decoded, gone, helm, releas
 from laptops import Laptop
 from running_cluster import Cluster, wait_until
 
-from reana_lite.database import accounts
-from reana_lite.database.accounts import Role
+from reana_lite.database import tokens
+from reana_lite.database.users import Role
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chart")]
 
@@ -204,7 +204,7 @@ def test_a_run_of_the_catalogue_through_the_server(installed: Release, laptop: L
     if "RECAST_TEST_MAIN_JOB" not in os.environ and os.environ.get("CI") != "true":
         pytest.skip("minutes of a whole core: set RECAST_TEST_MAIN_JOB")
     installed.deploy(jobs__options__cpus=0.5, jobs__options__memory_bytes=10**9)
-    token, _ = accounts.add_token(laptop.database, "anna", kind="token", role=Role.USER, valid_s=3600)
+    token, _ = tokens.add(laptop.database, "anna", kind="token", role=Role.USER, valid_s=3600)
     asked = {"analysis": "atlas-susy-2018-22", "example": "default", "parameters": {"n_events": 200}}
     run = ask(f"{server}/api/v1/runs", "POST", token=token, body=asked)["id"]
     assert laptop.over(run, 900.0) == "finished", installed.told()

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from reana_lite.database import Database, accounts, secrets, throttle
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import Database, repeats, secrets, theory_files, throttle, users
 from reana_lite.database.throttle import Limit
+from reana_lite.database.users import Role, User
 from reana_lite.errors import Conflict, Unavailable
 
 THREADS = 8
@@ -53,23 +53,23 @@ def test_tries_are_counted_before_they_are_made(database: Database) -> None:
 
 def test_one_administrator_stays_whoever_is_removed_at_once(database: Database) -> None:
     for number in range(THREADS):
-        accounts.add_user(database, User(f"root{number}", Role.ADMIN))
-    assert at_once(lambda number: accounts.remove_user(database, f"root{number}")).count(False) == 1
-    assert len(accounts.list_users(database)) == 1
+        users.add(database, User(f"root{number}", Role.ADMIN))
+    assert at_once(lambda number: users.remove(database, f"root{number}")).count(False) == 1
+    assert len(users.listed(database)) == 1
 
 
 def test_a_request_is_begun_once(database: Database) -> None:
     begun = []
-    at_once(lambda _: begun.append(accounts.begin_request(database, "alice", "key", "digest")))
+    at_once(lambda _: begun.append(repeats.begin(database, "alice", "key", "digest")))
     assert begun == [None]
 
 
 def test_a_request_that_is_sent_again(database: Database) -> None:
-    assert accounts.begin_request(database, "alice", "key", "digest") is None
-    accounts.end_request(database, "alice", "key", 201, "body")
-    assert accounts.begin_request(database, "alice", "key", "digest") == (201, "body")
+    assert repeats.begin(database, "alice", "key", "digest") is None
+    repeats.end(database, "alice", "key", 201, "body")
+    assert repeats.begin(database, "alice", "key", "digest") == (201, "body")
     with pytest.raises(Conflict, match="belongs to another request"):
-        accounts.begin_request(database, "alice", "key", "other")
+        repeats.begin(database, "alice", "key", "other")
 
 
 def test_a_secret_is_not_replaced_unasked(database: Database) -> None:
@@ -80,7 +80,7 @@ def test_a_secret_is_not_replaced_unasked(database: Database) -> None:
 
 
 def test_the_sum_of_what_is_taken(database: Database) -> None:
-    assert accounts.usage(database, "alice").disk_bytes == 0
-    record = accounts.TheoryFileRecord("alice", "sha256:a", "a.yml", "parameters", 7, "k", 0.0)
-    accounts.add_theory_file(database, record)
-    assert accounts.usage(database, "alice").disk_bytes == 7
+    assert users.usage(database, "alice").disk_bytes == 0
+    record = theory_files.TheoryFileRecord("alice", "sha256:a", "a.yml", "parameters", 7, "k", 0.0)
+    theory_files.add(database, record)
+    assert users.usage(database, "alice").disk_bytes == 7

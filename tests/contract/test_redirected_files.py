@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from reana_lite.config import S3Settings, Settings
-from reana_lite.database import Database, accounts
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import Database, tokens, users
+from reana_lite.database.users import Role, User
 from reana_lite.server import create_app
 from reana_lite.server.api import files
 from reana_lite.storage.s3 import S3Storage
@@ -30,8 +30,8 @@ def test_a_large_file_is_linked_to(
     assert settings.s3 is not None
     storage, database = S3Storage(settings.s3), Database(settings.database)
     for name in ("alice", "bob"):
-        accounts.add_user(database, User(name, Role.USER))
-    secrets = {name: accounts.add_token(database, name)[0] for name in ("alice", "bob")}
+        users.add(database, User(name, Role.USER))
+    secrets = {name: tokens.add(database, name)[0] for name in ("alice", "bob")}
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "evil.html").write_bytes(PAGE)
     (tmp_path / "out" / "small.txt").write_bytes(b"small")

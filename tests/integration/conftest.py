@@ -123,6 +123,6 @@ def laptop(tmp_path: Path) -> Iterator[Any]:
     """A served installation without accounts: one user, `laptop`."""
     from serving import make_world
 
-    made = make_world(tmp_path, users=False)
+    made = make_world(tmp_path, alone=True)
     yield made
     made.database.close()

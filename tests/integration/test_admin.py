@@ -20,8 +20,8 @@ sys.path.append(str(Path(__file__).parent / "server"))
 from serving import PASSWORD, THEORY, World, make_world
 
 from reana_lite.cli import recast
-from reana_lite.database import Database, accounts, opening, tables
-from reana_lite.database.accounts import Role
+from reana_lite.database import Database, audit, opening, tables, users
+from reana_lite.database.users import Role
 from reana_lite.errors import EXIT_CODE, Conflict, InvalidInput, NotFound
 from reana_lite.server.passwords import is_right
 
@@ -99,21 +99,21 @@ def test_accounts_from_nothing(admin, tmp_path):
     assert isinstance(admin.refused("users", "add", "short", "--password-stdin", stdin="x\n"), InvalidInput)
     database = Database(f"sqlite:///{tmp_path}/records.db")
     try:
-        assert is_right(PASSWORD, accounts.get_user(database, "alice").password)
-        assert is_right(PASSWORD, accounts.get_user(database, "root").password)
+        assert is_right(PASSWORD, users.get(database, "alice").password)
+        assert is_right(PASSWORD, users.get(database, "root").password)
         admin("users", "password", "alice", "--password-stdin", stdin="another long password\n")
-        assert is_right("another long password", accounts.get_user(database, "alice").password)
+        assert is_right("another long password", users.get(database, "alice").password)
         admin("users", "quota", "alice", "--disk", "5G", "--hours", "1.5")
         admin("users", "quota", "alice", "--jobs", "10")
-        quota = accounts.get_user(database, "alice").quota
+        quota = users.get(database, "alice").quota
         assert (quota.disk_bytes, quota.cpu_s, quota.running_jobs) == (5_000_000_000, 5400, 10)
         admin("users", "quota", "alice", "--disk", "0")
-        assert accounts.get_user(database, "alice").quota.disk_bytes == 0
+        assert users.get(database, "alice").quota.disk_bytes == 0
         assert isinstance(admin.refused("users", "quota", "alice"), InvalidInput)
-        notes = {(row["who"], row["what"]) for row in accounts.audit_log(database)}
+        notes = {(row["who"], row["what"]) for row in audit.listed(database)}
         assert ("laptop (recast admin)", "create user") in notes
         assert ("laptop (recast admin)", "change user") in notes
-        assert not any(PASSWORD in str(row) for row in accounts.audit_log(database))
+        assert not any(PASSWORD in str(row) for row in audit.listed(database))
     finally:
         database.close()
     assert [row["name"] for row in admin.document("users", "ls")] == ["alice", "root"]
@@ -164,7 +164,7 @@ def test_tokens(admin, world):
 
 
 def test_a_token_without_accounts(admin, tmp_path):
-    world = make_world(tmp_path, users=False)
+    world = make_world(tmp_path, alone=True)
     secret = admin("tokens", "create", "laptop").splitlines()[0]
     world.tokens["other"] = secret
     assert world.client("other").get("/api/v1/me").json["user"]["name"] == "laptop"
@@ -274,7 +274,7 @@ def test_a_backup_can_be_restored(admin, world, tmp_path):
         assert said_by(client, run) == b"hello\n2\n"
         assert "counting to 2" in client.get(f"/api/v1/runs/{run}/log").text
         assert client.get(f"/api/v1/runs/{after}").status_code == 404
-        assert accounts.get_user(other.database, "root").role is Role.ADMIN
+        assert users.get(other.database, "root").role is Role.ADMIN
         again = ran(other, 2)
         assert said_by(client, again) == b"hello\n2\n"
     finally:

@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 
 import reana_lite
 from reana_lite.config import Settings
-from reana_lite.database import Database, accounts
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import Database, tokens
+from reana_lite.database.users import Role, User
 from reana_lite.server import create_app
 from reana_lite.server.driving import drive
 from reana_lite.server.passwords import hashed
@@ -99,7 +99,7 @@ class World:
         from reana_lite.server import auth
 
         client = self.app.test_client()
-        secret, _ = accounts.add_token(self.database, name, kind="session", role=Role.ADMIN, valid_s=3600)
+        secret, _ = tokens.add(self.database, name, kind="session", role=Role.ADMIN, valid_s=3600)
         client.set_cookie(auth.COOKIE, secret)
         return client
 
@@ -192,8 +192,8 @@ def write_catalogue(folder: Path) -> None:
     path.write_text(path.read_text().replace("name: NAME", "name: counting"))
 
 
-def make_world(home: Path, *, users: bool = True, **settings: Any) -> World:
-    """An installation in a folder, with users of each role unless it serves one alone."""
+def make_world(home: Path, *, alone: bool = False, **settings: Any) -> World:
+    """An installation in a folder, with users of each role unless it serves one `alone`."""
     write_catalogue(home / "catalogue")
     chosen = settings_of(home, **settings)
     storage = LocalStorage(chosen.storage)
@@ -202,12 +202,10 @@ def make_world(home: Path, *, users: bool = True, **settings: Any) -> World:
     world = World(chosen, database, storage, create_app(chosen, database=database, storage=storage))
     world.app.config["RECAST_CHECK_ANSWERS"] = True
     people = {"alice": Role.USER, "bob": Role.USER, "root": Role.ADMIN, "eve": Role.READ_ONLY}
-    secret = hashed(PASSWORD) if users else ""
-    for name, role in people.items() if users else ():
-        accounts.add_user(
-            database, User(name, role, email=f"{name}@example.org", full_name=name.title(), password=secret)
-        )
-        world.tokens[name], _ = accounts.add_token(database, name, name="test", role=role)
-    if not users:
-        world.tokens["laptop"], _ = accounts.add_token(database, "laptop", name="test", role=Role.ADMIN)
+    secret = "" if alone else hashed(PASSWORD)
+    for name, role in people.items() if not alone else ():
+        users.add(database, User(name, role, email=f"{name}@example.org", full_name=name.title(), password=secret))
+        world.tokens[name], _ = tokens.add(database, name, name="test", role=role)
+    if alone:
+        world.tokens["laptop"], _ = tokens.add(database, "laptop", name="test", role=Role.ADMIN)
     return world

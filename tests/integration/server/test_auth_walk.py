@@ -11,7 +11,7 @@ import io
 import pytest
 from serving import THEORY, World
 
-from reana_lite.database import accounts
+from reana_lite.database import tokens, users
 from reana_lite.server.api import described
 
 OPERATIONS = [
@@ -138,5 +138,5 @@ CHANGES = [
 
 @pytest.mark.parametrize(("path", "method", "operation"), CHANGES, ids=[o["operationId"] for _, _, o in CHANGES])
 def test_a_read_only_token_of_its_owner_changes_nothing(world, things, path, method, operation) -> None:
-    world.tokens["reader"], _ = accounts.add_token(world.database, "alice", role=accounts.Role.READ_ONLY)
+    world.tokens["reader"], _ = tokens.add(world.database, "alice", role=users.Role.READ_ONLY)
     assert ask(world, "reader", path, method, operation, things) == 403

@@ -207,9 +207,9 @@ def test_copies_that_nobody_asks_for_go(world: World) -> None:
     spool = world.settings.home / "spool"
     theories(world, 1000, 1500)
     here = Installation(world.settings, world.database, world.storage)
-    from reana_lite.database import accounts
+    from reana_lite.database import theory_files
 
-    records = accounts.list_theory_files(world.database, "alice")
+    records = theory_files.listed(world.database, "alice")
     old, used = (uploads.path_of(here, record) for record in records)
     left, fresh = spool / "upload-left", spool / "upload-fresh"
     for folder in (left, fresh):
@@ -230,13 +230,13 @@ def test_copies_that_nobody_asks_for_go(world: World) -> None:
 def test_a_copy_that_cannot_be_brought_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     theories(world, 1000)
     here = Installation(world.settings, world.database, world.storage)
-    from reana_lite.database import accounts
+    from reana_lite.database import theory_files
 
     def silent(*_: Any) -> Any:
         raise Unavailable("the bucket does not answer")
 
     monkeypatch.setattr(world.storage, "open", silent)
-    (record,) = accounts.list_theory_files(world.database, "alice")
+    (record,) = theory_files.listed(world.database, "alice")
     with pytest.raises(Unavailable):
         uploads.path_of(here, record)
     assert [path for path in (world.settings.home / "spool").rglob("*") if path.is_file()] == []

@@ -6,7 +6,7 @@ import pytest
 from flask import g
 from serving import PASSWORD, THEORY
 
-from reana_lite.database import accounts, campaigns
+from reana_lite.database import campaigns, shares, tokens, users
 from reana_lite.errors import HTTP_STATUS, InvalidInput, NotAllowed, NotFound, ReanaLiteError, Unavailable
 from reana_lite.server import auth, guard, here, quota, submissions, uploads
 from reana_lite.server.submissions import NewRun, NewScan
@@ -99,7 +99,7 @@ def test_what_is_somebody_elses_is_not_there(world, as_) -> None:
             with pytest.raises(NotFound):
                 as_(name, lambda handle=handle: auth.run_named(handle))
     assert as_("root", lambda: auth.run_named(record.id, auth.Verb.CHANGE)).id == record.id
-    accounts.share(world.database, "run", record.id, "bob")
+    shares.add(world.database, "run", record.id, "bob")
     assert as_("bob", lambda: auth.run_named(record.id)).id == record.id
     with pytest.raises(NotAllowed):
         as_("bob", lambda: auth.run_named(record.id, auth.Verb.CHANGE))
@@ -110,8 +110,8 @@ def test_what_is_somebody_elses_is_not_there(world, as_) -> None:
 def test_quota(world, as_) -> None:
     from dataclasses import replace
 
-    user = accounts.get_user(world.database, "alice")
-    accounts.change_user(world.database, replace(user, quota=accounts.Quota(disk_bytes=1)))
+    user = users.get(world.database, "alice")
+    users.change(world.database, replace(user, quota=users.Quota(disk_bytes=1)))
     as_("alice", lambda: submissions.submit_run(NewRun(analysis="tiny")))
     world.drive()
     quota.forget()
@@ -222,7 +222,7 @@ def test_logs_without_secrets(world, caplog) -> None:
 
 
 def test_launch_works_once(laptop) -> None:
-    once, _ = accounts.add_token(laptop.database, "laptop", kind="launch", role=accounts.Role.ADMIN, valid_s=60)
+    once, _ = tokens.add(laptop.database, "laptop", kind="launch", role=users.Role.ADMIN, valid_s=60)
     client = laptop.app.test_client()
     answer = client.get(f"/launch?token={once}")
     assert answer.status_code == 303
@@ -231,14 +231,14 @@ def test_launch_works_once(laptop) -> None:
     assert "SameSite=Lax" in cookie
     assert laptop.app.test_client().get(f"/launch?token={once}").status_code == 401
     for kind in ("session", "token"):
-        secret, _ = accounts.add_token(laptop.database, "laptop", kind=kind)
+        secret, _ = tokens.add(laptop.database, "laptop", kind=kind)
         assert laptop.app.test_client().get(f"/launch?token={secret}").status_code == 401
 
 
 def test_the_laptops_token_ends_when_accounts_begin(laptop) -> None:
     with laptop.app.test_request_context("/", headers={"Authorization": f"Bearer {laptop.tokens['laptop']}"}):
         assert auth.caller().role == "admin"
-    accounts.add_user(laptop.database, accounts.User("somebody"))
+    users.add(laptop.database, users.User("somebody"))
     with laptop.app.test_request_context("/", headers={"Authorization": f"Bearer {laptop.tokens['laptop']}"}):
         assert auth.find_caller() is None
 

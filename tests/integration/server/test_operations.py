@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from serving import World, make_world, until
 
-from reana_lite.database import accounts
+from reana_lite.database import shares, tokens, users
 from reana_lite.errors import Unavailable
 from reana_lite.server import metering
 from reana_lite.server.api import following
@@ -121,7 +121,7 @@ def test_a_stream_ends_when_its_follower_may_see_no_more(
     monkeypatch.setattr("reana_lite.server.events.BEAT_S", 0.05)
     monkeypatch.setattr("reana_lite.server.api.following.RIGHTS_S", 0.1)
     run = world.client("alice").post("/api/v1/runs", json={"analysis": "tiny"}).json["id"]
-    accounts.share(world.database, "run", run, "bob")
+    shares.add(world.database, "run", run, "bob")
     stream = world.client("bob").get(f"/api/v1/runs/{run}/events", buffered=False)
     assert stream.status_code == 200
     parts = stream.iter_encoded()
@@ -131,11 +131,11 @@ def test_a_stream_ends_when_its_follower_may_see_no_more(
         assert next(parts)
     assert time.monotonic() - began > 0.1  # it was asked, and it went on
     if change == "unshared":
-        accounts.unshare(world.database, "run", run, "bob")
+        shares.remove(world.database, "run", run, "bob")
     elif change == "revoked":
-        accounts.revoke_all(world.database, "bob", kind="token")
+        tokens.revoke_all(world.database, "bob", kind="token")
     else:
-        accounts.change_user(world.database, replace(accounts.get_user(world.database, "bob"), disabled=True))
+        users.change(world.database, replace(users.get(world.database, "bob"), disabled=True))
     assert len(list(islice(parts, 20))) < 20  # it ends
     stream.close()
     assert following.followers(world.app) == 0

@@ -255,11 +255,11 @@ def test_other_peoples_things_are_not_there(world: World) -> None:
 
 
 def test_what_is_shared_is_seen_and_not_changed(world: World) -> None:
-    from reana_lite.database import accounts
+    from reana_lite.database import shares
 
     campaign = begin(world.browser("alice"), "tiny", theory="table", points=(io.BytesIO(b"n\n8\n"), "points.csv"))
     world.drive()
-    accounts.share(world.database, "campaign", campaign, "bob")
+    shares.add(world.database, "campaign", campaign, "bob")
     bob = world.browser("bob")
     page = bob.get(f"/campaigns/{campaign}").text
     assert "1 of 1 points over" in page
@@ -443,9 +443,9 @@ def test_the_first_account_is_an_administrators(laptop: World) -> None:
     client = laptop.browser("laptop")
     new = {"name": "mallory", "password": PASSWORD, "role": "user"}
     send(client, "/admin/users/create", **new)
-    from reana_lite.database import accounts
+    from reana_lite.database import users
 
-    assert not accounts.are_there(laptop.database)
+    assert not users.are_there(laptop.database)
 
 
 def test_a_long_log_is_not_read_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

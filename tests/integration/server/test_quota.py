@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from serving import THEORY, World, make_world
 
-from reana_lite.database import accounts
+from reana_lite.database import users
 from reana_lite.server import quota
 
 SPECIFICATION = {"workflow": {"type": "yadage", "file": "w.yml"}, "inputs": {"parameters": {"n": 1}}}
@@ -29,8 +29,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def limit(world: World, disk_bytes: int) -> None:
-    user = accounts.get_user(world.database, "alice")
-    accounts.change_user(world.database, replace(user, quota=accounts.Quota(disk_bytes=disk_bytes)))
+    user = users.get(world.database, "alice")
+    users.change(world.database, replace(user, quota=users.Quota(disk_bytes=disk_bytes)))
     quota.forget()
 
 

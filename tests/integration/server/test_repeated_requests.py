@@ -11,7 +11,7 @@ import pytest
 from serving import PASSWORD, THEORY, World
 from sqlalchemy import select
 
-from reana_lite.database import accounts, tables
+from reana_lite.database import repeats, tables
 from reana_lite.errors import Conflict
 from reana_lite.server.reana import asking
 from reana_lite.server.turns import SMALL_BYTES
@@ -40,8 +40,8 @@ def test_no_token_is_kept_for_a_request_that_may_be_sent_again(world: World) -> 
 def test_nothing_of_a_password_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also no digest, which could be guessed much faster than the hash."""
     digests = []
-    begin = accounts.begin_request
-    monkeypatch.setattr(accounts, "begin_request", lambda *args: digests.append(args[3]) or begin(*args))
+    begin = repeats.begin
+    monkeypatch.setattr(repeats, "begin", lambda *args: digests.append(args[3]) or begin(*args))
     root = world.client("root")
     for name, password in (("carol", PASSWORD), ("dave", "another long word")):
         headers = {"Idempotency-Key": name}
@@ -72,23 +72,23 @@ def test_a_key_is_of_one_file(world: World) -> None:
 
 def test_answers_are_forgotten_after_a_day(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     database = world.database
-    accounts.begin_request(database, "alice", "k", "d")
-    accounts.end_request(database, "alice", "k", 200, "kept")
+    repeats.begin(database, "alice", "k", "d")
+    repeats.end(database, "alice", "k", 200, "kept")
     now = database._clock()
     monkeypatch.setattr(database, "_clock", lambda: now + 86401)
-    monkeypatch.setattr(accounts, "SWEPT_EACH", 1)
-    accounts.begin_request(database, "bob", "other", "d")
+    monkeypatch.setattr(repeats, "SWEPT_EACH", 1)
+    repeats.begin(database, "bob", "other", "d")
     assert "kept" not in kept(world)
 
 
 def test_what_was_not_answered_may_be_sent_again_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     database = world.database
-    assert accounts.begin_request(database, "alice", "k", "d") is None
+    assert repeats.begin(database, "alice", "k", "d") is None
     with pytest.raises(Conflict, match="still being answered"):
-        accounts.begin_request(database, "alice", "k", "d")
+        repeats.begin(database, "alice", "k", "d")
     now = database._clock()
-    monkeypatch.setattr(database, "_clock", lambda: now + accounts.UNANSWERED_S + 1)
-    assert accounts.begin_request(database, "alice", "k", "d") is None  # the process that began it has died
+    monkeypatch.setattr(database, "_clock", lambda: now + repeats.UNANSWERED_S + 1)
+    assert repeats.begin(database, "alice", "k", "d") is None  # the process that began it has died
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------

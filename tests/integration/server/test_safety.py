@@ -21,7 +21,7 @@ from serving import THEORY, World, make_world
 import reana_lite
 from reana_lite.catalogue import Sources
 from reana_lite.catalogue.fetching import fetch
-from reana_lite.database import accounts
+from reana_lite.database import audit
 from reana_lite.errors import InvalidInput
 from reana_lite.server import guard, submissions
 from reana_lite.target.reana import resolve_uploaded
@@ -218,7 +218,7 @@ def test_the_audit_log_says_who_did_what(uploading: World) -> None:
     assert alice.post(f"/api/v1/runs/{run}/stop").status_code < 300
     token = alice.post("/api/v1/tokens", json={"name": "t"}).json
     made = root.post("/api/v1/users", json={"name": "carol"})
-    lines = [(line["who"], line["what"], line["object"]) for line in accounts.audit_log(uploading.database)]
+    lines = [(line["who"], line["what"], line["object"]) for line in audit.listed(uploading.database)]
     assert ("alice", "submit run", run) in lines
     assert any(who == "alice" and "stop" in what and thing == run for who, what, thing in lines), lines
     assert any(who == "alice" and "token" in what for who, what, _ in lines), lines

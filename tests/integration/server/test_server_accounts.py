@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from serving import World
 
-from reana_lite.database import accounts, secrets
-from reana_lite.database.accounts import Role, User
+from reana_lite.database import secrets, shares, tokens, users
+from reana_lite.database.users import Role, User
 from reana_lite.errors import Conflict, NotFound, ReanaLiteError
 
 # -- what others have --------------------------------------------------------------------------------------------------
@@ -38,17 +38,17 @@ def test_names_of_others_are_not_completed(world: World, asked: str) -> None:
 
 def with_token(world: World, role: Role, *, days: float = 0, owner: str = "alice") -> Any:
     """A client with a token of alice's."""
-    world.tokens["made"], _ = accounts.add_token(world.database, owner, role=role, valid_s=days * 86400)
+    world.tokens["made"], _ = tokens.add(world.database, owner, role=role, valid_s=days * 86400)
     return world.client("made")
 
 
 def test_a_token_that_only_looks_makes_and_revokes_none(world: World) -> None:
     looking = with_token(world, Role.READ_ONLY)
     assert looking.post("/api/v1/tokens", json={"name": "t", "role": "read-only", "days": 0}).status_code == 403
-    for record in accounts.list_tokens(world.database, "alice"):
+    for record in tokens.listed(world.database, "alice"):
         assert looking.delete(f"/api/v1/tokens/{record.id}").status_code == 403
     looking.post("/profile/tokens", data={"name": "t", "days": "30"})
-    assert len(accounts.list_tokens(world.database, "alice")) == 2
+    assert len(tokens.listed(world.database, "alice")) == 2
 
 
 def test_who_only_looks_looks_after_their_own_tokens_when_signed_in(world: World) -> None:
@@ -58,17 +58,17 @@ def test_who_only_looks_looks_after_their_own_tokens_when_signed_in(world: World
     cookie = browser.get_cookie(auth.COOKIE)
     form = {auth.CSRF_FIELD: auth._csrf(cookie.value)}
     assert browser.post("/profile/tokens", data={"name": "t", "days": "30", **form}).status_code < 400
-    (made,) = [record for record in accounts.list_tokens(world.database, "eve") if record.name == "t"]
+    (made,) = [record for record in tokens.listed(world.database, "eve") if record.name == "t"]
     assert made.role is Role.READ_ONLY
     assert browser.post(f"/profile/tokens/{made.id}/revoke", data=form).status_code < 400
-    assert made.id not in [record.id for record in accounts.list_tokens(world.database, "eve")]
+    assert made.id not in [record.id for record in tokens.listed(world.database, "eve")]
 
 
 @pytest.mark.parametrize("days", [0, 3650, 90])
 def test_a_token_makes_none_that_outlives_it(world: World, days: int) -> None:
     made = with_token(world, Role.USER, days=1).post("/api/v1/tokens", json={"name": "t", "days": days})
     assert made.status_code == 201
-    own = max(record.expires_at for record in accounts.list_tokens(world.database, "alice") if record.name != "t")
+    own = max(record.expires_at for record in tokens.listed(world.database, "alice") if record.name != "t")
     assert 0 < made.json["expires_at"] <= own + 1
 
 
@@ -88,7 +88,7 @@ def test_nobody_is_given_the_name_of_somebody_whose_runs_are_kept(world: World) 
     assert root.delete("/api/v1/users/alice").status_code == 204
     assert alice.get("/api/v1/me").status_code == 401
     assert secrets.listed(database, "alice") == []
-    assert accounts.shared_with(database, "run", bobs) == []
+    assert shares.users_of(database, "run", bobs) == []
     again = root.post("/api/v1/users", json={"name": "alice"})
     assert again.status_code == 409
     assert "choose another name" in again.json["error"]["message"]
@@ -97,7 +97,7 @@ def test_nobody_is_given_the_name_of_somebody_whose_runs_are_kept(world: World) 
     for method in ("get", "delete"):
         assert getattr(root, method)("/api/v1/users/alice").status_code == 404
     assert root.patch("/api/v1/users/alice", json={"disabled": False}).status_code == 404
-    assert accounts.find_login(database, "alice@example.org") is None
+    assert users.find_login(database, "alice@example.org") is None
 
 
 def test_who_leaves_nothing_leaves_their_name(world: World) -> None:
@@ -115,35 +115,35 @@ def test_who_leaves_nothing_leaves_their_name(world: World) -> None:
 def test_two_administrators_cannot_remove_each_other(world: World, way: str) -> None:
     """Else nobody were left, and a server without accounts lets in by the settings alone."""
     database = world.database
-    accounts.add_user(database, User("second", Role.ADMIN))
+    users.add(database, User("second", Role.ADMIN))
     together = threading.Barrier(2, timeout=30)
 
     def act(name: str) -> bool:
-        user = accounts.get_user(database, name)
+        user = users.get(database, name)
         together.wait()
         try:
             if way == "remove":
-                accounts.remove_user(database, name)
+                users.remove(database, name)
             elif way == "disable":
-                accounts.change_user(database, User(name, Role.ADMIN, disabled=True))
+                users.change(database, User(name, Role.ADMIN, disabled=True))
             else:
-                accounts.change_user(database, User(name, Role.USER, email=user.email))
+                users.change(database, User(name, Role.USER, email=user.email))
         except Conflict:
             return False
         return True
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(act, ("root", "second"))) == [False, True]
-    assert [one for one in accounts.list_users(database) if one.role is Role.ADMIN and not one.disabled]
+    assert [one for one in users.listed(database) if one.role is Role.ADMIN and not one.disabled]
 
 
 def test_the_last_administrator_stays(world: World) -> None:
-    accounts.add_user(world.database, User("second", Role.ADMIN, disabled=True))
+    users.add(world.database, User("second", Role.ADMIN, disabled=True))
     for changed in (User("root", Role.ADMIN, disabled=True), User("root", Role.USER)):
         with pytest.raises(Conflict, match="last administrator"):
-            accounts.change_user(world.database, changed)
+            users.change(world.database, changed)
     with pytest.raises(ReanaLiteError, match="last administrator"):
-        accounts.remove_user(world.database, "root")
-    accounts.remove_user(world.database, "second")
+        users.remove(world.database, "root")
+    users.remove(world.database, "second")
     with pytest.raises(NotFound):
-        accounts.change_user(world.database, User("second"))
+        users.change(world.database, User("second"))
