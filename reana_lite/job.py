@@ -162,6 +162,24 @@ class JobOutcome:
     reusable: bool = True
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> JobOutcome:
+        """What an exit record tells."""
+        rest = dict(document)
+        cause = rest.pop("cause", None)
+        return cls(JobState(rest.pop("state")), Cause(cause) if cause else None, **rest)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The exit record; fields at their default are left out."""
+        document: dict[str, Any] = {"state": self.state.value}
+        for name in JobOutcome.__dataclass_fields__:
+            value = getattr(self, name)
+            if name not in ("state", "cause") and value not in (None, "", {}):
+                document[name] = value
+        if self.cause:
+            document["cause"] = self.cause.value
+        return document
+
 
 def job_key(spec: JobSpec, environment_digest: str, inputs: tuple[Input, ...], salt: str = "") -> str:
     """Name of a computation: 32 lower-case base32 letters of the SHA-256 over all that it depends on.

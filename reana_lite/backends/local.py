@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from reana_lite.artifact import Artifact, Manifest
-from reana_lite.backends import alias, journal, machine, places, secret_files, settle
+from reana_lite.backends import alias, journal, machine, secret_files, settle
 from reana_lite.backends.base import Report, Say, StandIn, Task
 from reana_lite.backends.binding import Binding
 from reana_lite.backends.environment import abandon, build_environment, environment_digest, environment_folder, is_ready
@@ -271,7 +271,7 @@ class LocalBackend:
             self._reports.append(Report(key, attempt))
             return
         self._outstanding.pop((key, attempt), None)
-        outcome, manifest = places.outcome_from(row[2]), None
+        outcome, manifest = JobOutcome.from_dict(row[2]), None
         if row[3] is not None:
             manifest = Manifest.of(Artifact.from_list(entry) for entry in row[3])
         elif outcome.digest:

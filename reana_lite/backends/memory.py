@@ -170,5 +170,5 @@ class MemoryBackend:
             path.write_bytes(content)
         place = str(self.storage.place(task.key, task.attempt))
         (folder.parent / places.LOG).touch()
-        places.write_outcome(place, places.outcome_to(outcome))
+        places.write_outcome(place, outcome.to_dict())
         places.write_manifest(place, manifest.to_json())

@@ -22,7 +22,6 @@ from typing import Any, Protocol
 
 from reana_lite.artifact import Artifact, Manifest, check_link
 from reana_lite.errors import InvalidInput
-from reana_lite.job import Cause, JobOutcome, JobState
 
 FILES, LOG, OUTCOME, MANIFEST = "files", "log", "outcome.json", "manifest.json"
 
@@ -259,22 +258,3 @@ def read_outcome(place: str) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return document if isinstance(document, dict) and "state" in document else None
-
-
-def outcome_from(document: dict[str, Any]) -> JobOutcome:
-    """The JobOutcome that an exit record tells."""
-    rest = dict(document)
-    cause = rest.pop("cause", None)
-    return JobOutcome(JobState(rest.pop("state")), Cause(cause) if cause else None, **rest)
-
-
-def outcome_to(outcome: JobOutcome) -> dict[str, Any]:
-    """The exit record of an outcome; fields at their default are left out."""
-    document: dict[str, Any] = {"state": outcome.state.value}
-    for name in JobOutcome.__dataclass_fields__:
-        value = getattr(outcome, name)
-        if name not in ("state", "cause") and value not in (None, "", {}):
-            document[name] = value
-    if outcome.cause:
-        document["cause"] = outcome.cause.value
-    return document

@@ -181,7 +181,7 @@ def recovered(place: str) -> tuple[JobOutcome, Manifest | None] | None:
     document = places.read_outcome(place)
     if document is None:
         return None
-    outcome = places.outcome_from(document)
+    outcome = JobOutcome.from_dict(document)
     if not outcome.digest:
         return outcome, None
     try:

@@ -256,7 +256,7 @@ class Supervisor:
             self._refuse(step, "lost", "an earlier process had begun this attempt and did not end it")
             return
         self.known.pop((step.key, step.attempt), None)
-        self.out.append([step.key, step.attempt, places.outcome_to(there[0]), None])
+        self.out.append([step.key, step.attempt, there[0].to_dict(), None])
 
     def _refuse(self, step: Step, cause: str, message: str) -> None:
         now = time.time()

@@ -6,11 +6,11 @@ Standard library only. Called by the stager.
 from __future__ import annotations
 
 import http.client
+import os
 import queue
 import ssl
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -55,7 +55,7 @@ class Web:
 
     def post(self, url: str, fields: dict[str, str], body: Callable[[], BinaryIO], size: int) -> None:
         """Send a form with one file of `size` bytes; `body` opens it anew for each try."""
-        border = uuid.uuid4().hex
+        border = os.urandom(16).hex()
         head = "".join(
             f'--{border}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
             for name, value in fields.items()

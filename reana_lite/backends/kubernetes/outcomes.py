@@ -35,7 +35,7 @@ class Outcomes:
         content = self.storage.get_document(key, attempt, places.OUTCOME)
         if not content:
             return None
-        outcome = places.outcome_from(json.loads(content))
+        outcome = JobOutcome.from_dict(json.loads(content))
         return Report(key, attempt, outcome, self.storage.manifest(key, attempt) if outcome.digest else None)
 
     def found(self, one: Attempt) -> Report:
@@ -65,7 +65,7 @@ class Outcomes:
     def keep(self, report: Report) -> None:
         """Write the outcome down."""
         assert report.outcome is not None
-        document = json.dumps(places.outcome_to(report.outcome)).encode()
+        document = json.dumps(report.outcome.to_dict()).encode()
         self.storage.put_document(report.key, report.attempt, places.OUTCOME, document)
 
 

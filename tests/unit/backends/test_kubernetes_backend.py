@@ -239,7 +239,7 @@ def keep(storage: Storage, key: str) -> None:
     """Storage as it is when a step has ended and its outcome was kept."""
     outcome = JobOutcome(JobState.FINISHED, exit_code=0, digest=MANIFEST.digest)
     storage.put_document(key, 1, "manifest.json", MANIFEST.to_json().encode())
-    storage.put_document(key, 1, places.OUTCOME, json.dumps(places.outcome_to(outcome)).encode())
+    storage.put_document(key, 1, places.OUTCOME, json.dumps(outcome.to_dict()).encode())
 
 
 def test_an_attempt_is_a_job_and_a_secret_and_nothing_is_left_of_it(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from reana_lite.backends.places import outcome_from, outcome_to
 from reana_lite.backends.verdict import describe, judge, size
 from reana_lite.job import Cause, JobOutcome, JobState
 
@@ -56,4 +55,4 @@ def test_sizes(count: int, text: str) -> None:
     ],
 )
 def test_an_exit_record_tells_the_outcome_again(outcome: JobOutcome) -> None:
-    assert outcome_from(outcome_to(outcome)) == outcome
+    assert JobOutcome.from_dict(outcome.to_dict()) == outcome
