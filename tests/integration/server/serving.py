@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 
 import reana_lite
 from reana_lite.config import Settings
-from reana_lite.database import Database, tokens
+from reana_lite.database import Database, tokens, users
 from reana_lite.database.users import Role, User
 from reana_lite.server import create_app
 from reana_lite.server.driving import drive
