@@ -7,8 +7,10 @@ template that comes with the program: generate, select, limit, with a result doc
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,8 +160,10 @@ class Working:
 
     def __exit__(self, *_: object) -> None:
         self.end.set()
-        self.thread.join(LIMIT_S)
-        assert not self.thread.is_alive()
+        self.thread.join(2 * LIMIT_S)  # its backend gives steps their time to end
+        if self.thread.is_alive():
+            where = traceback.format_stack(sys._current_frames()[self.thread.ident or 0])
+            raise AssertionError("the worker does not end; it is here:\n" + "".join(where))
         if self.errors:
             raise self.errors[0]
 
