@@ -4,6 +4,7 @@
     description  the value -> Analysis, or every fault of it together
     parameter    what a user gave -> values of the declared parameters, or what is wrong with them
     expectation  a declared test held against a result document
+    recorded     what the tests gave when they were last recorded
 
 Pure: whether the files named here exist is the catalogue's to say, and no rule of the workflow language is here.
 The format is written down in ../analysis.schema.json; GLOSSARY.md has the words.
@@ -22,8 +23,9 @@ from reana_lite.analysis.description import (
     parse,
 )
 from reana_lite.analysis.document import Document, read_document
-from reana_lite.analysis.expectation import Expectation, Judgement, judge
+from reana_lite.analysis.expectation import Expectation, Judgement, hold, judge
 from reana_lite.analysis.parameter import Parameter, bind
+from reana_lite.analysis.recorded import Found, Record, read_records, write_records
 
 __all__ = [
     "Analysis",
@@ -33,14 +35,19 @@ __all__ = [
     "Download",
     "Example",
     "Expectation",
+    "Found",
     "Judgement",
     "Parameter",
+    "Record",
     "ScanTemplate",
     "Software",
     "Test",
     "TheoryNeed",
     "bind",
+    "hold",
     "judge",
     "parse",
     "read_document",
+    "read_records",
+    "write_records",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 from reana_lite.analysis.document import Document
 from reana_lite.analysis.expectation import Expectation
 from reana_lite.analysis.parameter import Parameter, bind, check, near
+from reana_lite.analysis.recorded import Record
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput
 from reana_lite.theory.condition import Expression
 from reana_lite.theory.scan import Template
@@ -128,7 +129,10 @@ class ScanTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """A preserved search. Paths are relative to the folder of analysis.yml; `source` names that file."""
+    """A preserved search. Paths are relative to the folder of analysis.yml; `source` names that file.
+
+    `records`: what its tests gave when they were recorded, by the test's name (validation.json beside it).
+    """
 
     name: str
     title: str
@@ -150,6 +154,7 @@ class Analysis:
     results: tuple[Declared, ...] = ()
     examples: Mapping[str, Example] = field(default_factory=dict)
     tests: tuple[Test, ...] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
 
     def bind(self, values: Mapping[str, Any], *, texts: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Values of all parameters, defaults filled in; raises InvalidInput (parameter.bind)."""

@@ -85,30 +85,37 @@ def judge(expectation: Expectation, document: Any) -> Judgement:
         found = find(document, expectation.path)
     except LookupError as error:
         return Judgement(expectation, False, message=str(error))
+    if expectation.value is None or not expectation.error_path or not _is_number(found):
+        return hold(expectation, found)
+    try:
+        spread = find(document, expectation.error_path)
+    except LookupError as error:
+        return Judgement(expectation, False, found, message=str(error))
+    if not _is_number(spread):
+        reason = f"the error at {expectation.error_path} is {spread!r}, not a number"
+        return Judgement(expectation, False, found, message=reason)
+    return hold(expectation, found, error=spread)
+
+
+def hold(expectation: Expectation, found: Any, *, error: float = 0.0) -> Judgement:
+    """Hold one expectation against what was found, `error` being its own one-sigma error in the same unit."""
     if expectation.value is None and expectation.minimum is None and expectation.maximum is None:
         passed = type(found) is type(expectation.equals) and found == expectation.equals
         message = "" if passed else f"{found!r} instead of {expectation.equals!r}"
         return Judgement(expectation, passed, found, message=message)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+    if not _is_number(found):
         return Judgement(expectation, False, found, message=f"{found!r} is not a number")
     if expectation.value is None:
         low = -math.inf if expectation.minimum is None else expectation.minimum
         high = math.inf if expectation.maximum is None else expectation.maximum
         passed = low <= found <= high
         return Judgement(expectation, passed, found, message="" if passed else f"{found:g} is not {expectation.wanted}")
-    try:
-        tolerance = _tolerance(expectation, document)
-    except LookupError as error:
-        return Judgement(expectation, False, found, message=str(error))
+    spread = expectation.sigmas * math.hypot(expectation.error, error)
+    tolerance = expectation.relative * abs(expectation.value) + expectation.absolute + spread
     passed = abs(found - expectation.value) <= tolerance
     message = "" if passed else f"{found:g} instead of {expectation.value:g} +- {tolerance:.3g}"
     return Judgement(expectation, passed, found, tolerance, message)
 
 
-def _tolerance(expectation: Expectation, document: Any) -> float:
-    value = expectation.value or 0.0
-    error = find(document, expectation.error_path) if expectation.error_path else 0.0
-    if isinstance(error, bool) or not isinstance(error, int | float) or not math.isfinite(error):
-        raise LookupError(f"the error at {expectation.error_path} is {error!r}, not a number")
-    spread = expectation.sigmas * math.hypot(expectation.error, error)
-    return expectation.relative * abs(value) + expectation.absolute + spread
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -11,7 +11,8 @@ of `recast catalogue`; no rule of the language is here.
 """
 
 from reana_lite.catalogue.archive import unpack
-from reana_lite.catalogue.entries import Catalogue, Entry, EntryKind, added, load_analysis, removed
+from reana_lite.catalogue.axes import axes_of
+from reana_lite.catalogue.entries import Catalogue, Entry, EntryKind, added, known_analysis, load_analysis, removed
 from reana_lite.catalogue.fetching import fetch, fetcher, local_bytes, obtain, toplevel_uri
 from reana_lite.catalogue.sources import Sources
 from reana_lite.catalogue.template import create
@@ -22,9 +23,11 @@ __all__ = [
     "EntryKind",
     "Sources",
     "added",
+    "axes_of",
     "create",
     "fetch",
     "fetcher",
+    "known_analysis",
     "load_analysis",
     "local_bytes",
     "obtain",

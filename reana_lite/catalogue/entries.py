@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-from reana_lite.analysis import Analysis, Document, parse, read_document
+from reana_lite.analysis import Analysis, Document, Record, parse, read_document, read_records
 from reana_lite.analysis.parameter import near
+from reana_lite.analysis.recorded import FILE as RECORDS_FILE
 from reana_lite.catalogue.fetching import local_bytes
 from reana_lite.catalogue.sources import VARIABLE, Sources, written
 from reana_lite.errors import Fault, InvalidAnalysis, InvalidInput, NotFound
@@ -176,8 +177,13 @@ def _described(content: bytes, source: str) -> tuple[Document, Analysis]:
     return document, parse(document)
 
 
+@functools.lru_cache(maxsize=256)
+def _recorded(content: bytes, source: str) -> dict[str, Record]:
+    return read_records(content, source)
+
+
 def load_analysis(path: Path) -> Analysis:
-    """The analysis of a folder or of its analysis.yml; raises InvalidAnalysis with every fault, NotFound."""
+    """The analysis of a folder or of its analysis.yml, records included; InvalidAnalysis has every fault; NotFound."""
     path = path / ANALYSIS_FILE if path.is_dir() else path
     document, analysis = _described(local_bytes(path), str(path))
     folder = path.parent
@@ -194,7 +200,20 @@ def load_analysis(path: Path) -> Analysis:
             faults.append(document.fault(place, f"{relative!r} is no file"))
     if faults:
         raise InvalidAnalysis.of(faults)
-    return analysis
+    records = folder / RECORDS_FILE
+    return replace(analysis, records=_recorded(local_bytes(records), str(records))) if records.is_file() else analysis
+
+
+def known_analysis(path: Path) -> Analysis:
+    """As load_analysis, read again only if analysis.yml or its records have changed: for servers."""
+    file = path / ANALYSIS_FILE if path.is_dir() else path
+    records = file.with_name(RECORDS_FILE)
+    return _known(file, file.stat().st_mtime_ns, records.stat().st_mtime_ns if records.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _known(path: Path, changed: int, recorded: int) -> Analysis:
+    return load_analysis(path)
 
 
 def added(words: Sequence[str], sources: Sources) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import click
 from reana_lite.cli.screen import plain, print_json, print_table
 
 if TYPE_CHECKING:
-    from reana_lite.analysis import Analysis
+    from reana_lite.analysis import Analysis, Test
     from reana_lite.catalogue import Catalogue, Entry
 
 
@@ -107,11 +107,61 @@ def _analysis(analysis: Analysis) -> dict[str, Any]:
         "parameters": parameters,
         "results": [f"{r.name} ({r.kind}): {r.description}" for r in analysis.results],
         "examples": [f"{name}: {example.description}" for name, example in analysis.examples.items()],
-        "tests": [f"{test.name}: {test.description}" for test in analysis.tests],
+        "tests": [_tested(test, analysis) for test in analysis.tests],
         "environments": [
             f"{s.image}{' or ' + s.requirements if s.requirements else ''}" for s in analysis.environments
         ],
     }
+
+
+def _tested(test: Test, analysis: Analysis) -> str:
+    """One line of a test: what it is, and how its recorded numbers stand to the references."""
+    from reana_lite.comparison import in_words, recorded_rows
+
+    said = in_words(recorded_rows(test, analysis.records.get(test.name)))
+    return f"{test.name}: {test.description or 'no description.'} {said}"
+
+
+@catalogue.command("validation")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--markdown", is_flag=True, help="Print tables as Markdown.")
+def catalogue_validation(name: str, as_json: bool, markdown: bool) -> None:
+    """Show the recorded numbers of an analysis beside the published ones, with allowed differences and sources.
+
+    Recorded by `recast test NAME --record`; nothing is run here.
+
+    \b
+    Example:
+      recast catalogue validation atlas-susy-2018-22
+    """
+    from reana_lite.catalogue import EntryKind, load_analysis
+    from reana_lite.comparison import validation_of
+    from reana_lite.errors import InvalidInput
+
+    entry = _open().find(name)
+    if entry.kind is not EntryKind.ANALYSIS:
+        raise InvalidInput(f"{name} is an entry of recast-atlas, which declares no tests", field="name", value=name)
+    write_validation(name, validation_of(load_analysis(entry.path)), as_json=as_json, markdown=markdown)
+
+
+def write_validation(name: str, tests: Sequence[Mapping[str, Any]], *, as_json: bool, markdown: bool) -> None:
+    """The validation of an analysis, as the API gives it, for people or programs."""
+    from reana_lite.cli.check import show_rows
+    from reana_lite.comparison import Row
+    from reana_lite.errors import InvalidInput
+
+    if not tests:
+        reason = f"{name} declares no tests, so nothing says how far its numbers carry"
+        raise InvalidInput(reason, field="name", value=name)
+
+    if as_json:
+        print_json(list(tests))
+        return
+    for test in tests:
+        show_rows(test["name"], [Row(**row) for row in test["rows"]], markdown=markdown)
+        if test["recorded"]:
+            click.echo(f"Recorded on {test['recorded']['on']} by {plain(test['recorded']['program'])}.")
 
 
 @catalogue.command("describe", hidden=True)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reana_lite.cli.screen import open_installation, plain, print_json
-from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 
 if TYPE_CHECKING:
-    from reana_lite.analysis import Analysis
+    from collections.abc import Mapping
+
+    from reana_lite.analysis import Analysis, Test
     from reana_lite.comparison import Row
     from reana_lite.target import Prepared
 
@@ -45,6 +47,7 @@ def check(
         compare_with_reference(prepared, as_json=as_json)
         return
     findings = _findings(prepared)
+    findings += [("warning", text) for text in (_outdated(prepared.analysis) if prepared.analysis else ())]
     if as_json:
         print_json({
             "target": prepared.origin, "kind": str(prepared.kind), "name": prepared.name,
@@ -102,15 +105,24 @@ def _findings(prepared: Prepared) -> list[tuple[str, str]]:
 @click.option("--no-cache", is_flag=True, help="Use no kept outputs of other runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown, for the analysis's README.")
+@click.option("--record", is_flag=True, help="Write what was found into validation.json of the analysis.")
 def test(
-    target: str, names: tuple[str, ...], backend: str | None, no_cache: bool, as_json: bool, markdown: bool
+    target: str,
+    names: tuple[str, ...],
+    backend: str | None,
+    no_cache: bool,
+    as_json: bool,
+    markdown: bool,
+    record: bool,
 ) -> None:
     """Run the tests that an analysis declares (or those NAMES), and say pass or fail for each reference number.
+
+    With --record the numbers found are kept beside the analysis: its page and `recast catalogue validation` show them.
 
     \b
     Examples:
       recast test atlas-susy-2018-22
-      recast test ./my-search --markdown
+      recast test ./my-search --record
     """
     from reana_lite import comparison
 
@@ -122,14 +134,17 @@ def test(
     if not known:
         raise InvalidInput(f"{analysis.name} declares no tests: add `tests` to {analysis.source}", field="tests")
     options = {"backend": backend, "no_cache": no_cache, "quiet": as_json, "cores": None}
-    rows: dict[str, list[Row]] = {name: _run_test(analysis, name, options) for name in names or known}
+    documents = {name: _run_test(analysis, known[name], options) for name in names or known}
+    rows = {
+        name: comparison.compare_to_references(document, known[name].expect) for name, document in documents.items()
+    }
+    if record:
+        _record(analysis, documents)
     if as_json:
         print_json({name: [row.to_dict() for row in found] for name, found in rows.items()})
     for name, found in rows.items():
         if not as_json:
-            passed = sum(row.passed for row in found)
-            click.echo(f"\n{'## ' if markdown else ''}{name}: {passed} of {len(found)} passed\n")
-            click.echo(plain(comparison.to_markdown(found) if markdown else comparison.to_text(found)))
+            show_rows(name, found, markdown=markdown)
     if not all(comparison.passed(found) for found in rows.values()):
         raise click.exceptions.Exit(1)
 
@@ -146,13 +161,19 @@ def _tested(target: str) -> Analysis:
     return load_analysis(Path(path))
 
 
-def _run_test(analysis: Analysis, name: str, options: dict[str, Any]) -> list[Row]:
-    """Run one test and hold its result against its references."""
+def show_rows(name: str, rows: list[Row], *, markdown: bool) -> None:
+    """The table of one test."""
+    from reana_lite import comparison
+
+    click.echo(f"\n{'## ' if markdown else ''}{plain(name)}: {comparison.in_words(rows)}\n")
+    click.echo(plain(comparison.to_markdown(rows) if markdown else comparison.to_text(rows)))
+
+
+def _run_test(analysis: Analysis, test: Test, options: dict[str, Any]) -> Mapping[str, Any]:
+    """Run one test; its result document, empty if it declares none."""
     from reana_lite.cli.run import execute
-    from reana_lite.comparison import compare_to_references
     from reana_lite.submission import submit
 
-    test = next(t for t in analysis.tests if t.name == name)
     installation = open_installation()
     folder = Path(analysis.source).parent
     prepared = prepare(
@@ -163,7 +184,7 @@ def _run_test(analysis: Analysis, name: str, options: dict[str, Any]) -> list[Ro
         database=installation.database,
         storage=installation.storage,
         owner=installation.settings.user,
-        name=f"test-{name}",
+        name=f"test-{test.name}",
         reuse=not options["no_cache"],
     )
     execute(installation, run, options)
@@ -172,4 +193,53 @@ def _run_test(analysis: Analysis, name: str, options: dict[str, Any]) -> list[Ro
         from reana_lite.cli.runs import explain
 
         explain(installation, record)
-    return compare_to_references(installation.database.get_result(run, "result") or {}, test.expect)
+    return installation.database.get_result(run, "result") or {}
+
+
+def _record(analysis: Analysis, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Keep what the tests gave in the analysis's folder; records of other tests stay, those of tests that are gone go."""
+    from datetime import UTC, datetime
+
+    from reana_lite import __version__
+    from reana_lite.analysis import Record, write_records
+    from reana_lite.analysis.recorded import FILE
+    from reana_lite.catalogue import Sources
+    from reana_lite.comparison import found_in
+    from reana_lite.target.state import state_of
+
+    sources, today = Sources.from_environment(), datetime.now(UTC).date()
+    records = {}
+    for one in analysis.tests:
+        if one.name in documents:
+            found = found_in(documents[one.name], one.expect)
+            state = state_of(analysis, one, sources)
+            records[one.name] = Record(state, today, f"reana-lite {__version__}", found)
+        elif one.name in analysis.records:
+            records[one.name] = analysis.records[one.name]
+    path = Path(analysis.source).parent / FILE
+    try:
+        path.write_text(write_records(records, analysis=analysis.name), encoding="utf-8")
+    except OSError as error:
+        raise NotAllowed(f"{path} cannot be written ({error.strerror}): record in a folder of your own") from error
+    click.echo(f"recorded {', '.join(documents)} in {path}", err=True)
+
+
+def _outdated(analysis: Analysis) -> list[str]:
+    """What recorded numbers do not say of the analysis as it is now, a sentence each."""
+    from reana_lite.catalogue import Sources
+    from reana_lite.target.state import state_of
+
+    again = f"run `recast test {analysis.name} --record`"
+    if not analysis.records:
+        return []
+    known = {one.name: one for one in analysis.tests}
+    said = [
+        f"validation.json has numbers of {name!r}, which is no test; {again}"
+        for name in analysis.records.keys() - known
+    ]
+    for name, one in known.items():
+        if name not in analysis.records:
+            said.append(f"nothing is recorded of test {name!r}; {again} {name}")
+        elif analysis.records[name].state != state_of(analysis, one, Sources.from_environment()):
+            said.append(f"what is recorded of test {name!r} is of another state of the analysis; {again} {name}")
+    return said

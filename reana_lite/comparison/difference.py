@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from reana_lite.comparison.outcome import Outcome, Status, axes_of, by_theory, most_sensitive
+from reana_lite.comparison.outcome import Outcome, Status, axes_named, axes_of, by_theory, most_sensitive
 from reana_lite.comparison.tables import Cell, Column, Table, axis_columns, word
 
 SAME = 1e-9
@@ -27,8 +27,9 @@ def what_changed(first: Sequence[Outcome], second: Sequence[Outcome], *, axes: S
         a = most_sensitive(left[key]) if key in left else None
         b = most_sensitive(right[key]) if key in right else None
         rows.append(_row(a, b, axes))
+    named = axes_named([*first, *second], axes).values()
     columns = (
-        Column("theory", "theory", given=True, wide=bool(axes)), *axis_columns(axes), Column("change", "change"),
+        Column("theory", "theory", given=True, wide=bool(axes)), *axis_columns(named), Column("change", "change"),
         Column("verdict_first", "first"), Column("verdict_second", "second"),
         Column("r_first", "r first", latex="$r_1$"), Column("r_second", "r second", latex="$r_2$"),
         Column("r_ratio", "ratio", latex="$r_2/r_1$"), Column("r_pull", "pull [MC error]", latex="pull"),

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reana_lite import contour
-from reana_lite.comparison.outcome import Outcome, Status, by_theory, most_sensitive, require_axis
+from reana_lite.comparison.axis import Axes, Axis, axis_of
+from reana_lite.comparison.outcome import Outcome, Status, axes_named, by_theory, most_sensitive, require_axis
 from reana_lite.errors import InvalidInput
 
 METHOD_PLANE = "log(limit on mu), linear between neighbouring points; not extrapolated"
@@ -112,6 +113,11 @@ class MassLimit:
     reach: Mapping[str, Reach]
     at: Mapping[str, float] = field(default_factory=dict)
     method: str = METHOD_ROW
+    axes: Axes = field(default_factory=dict)
+
+    def named(self, axis: str) -> Axis:
+        """What an axis is called."""
+        return axis_of(axis, self.axes)
 
     @property
     def observed(self) -> float | None:
@@ -147,9 +153,8 @@ def mass_limit(outcomes: Sequence[Outcome], axis: str, *, at: Mapping[str, float
                 "a mass limit is of one row", field="axis", value=axis,
             )  # fmt: skip
     row = sorted((most_sensitive(same) for same in places.values()), key=lambda o: o.number(axis) or 0.0)
-    return MassLimit(
-        axis, {name: _reach(row, axis, take) for name, take in {**CURVES, **BY_CLS}.items()}, dict(at or {})
-    )
+    reach = {name: _reach(row, axis, take) for name, take in {**CURVES, **BY_CLS}.items()}
+    return MassLimit(axis, reach, dict(at or {}), axes=axes_named(outcomes, [axis, *(at or {})]))
 
 
 def _reach(row: Sequence[Outcome], axis: str, take: _Take) -> Reach:
@@ -228,6 +233,11 @@ class MassPlane:
     lattice: bool
     covered: bool
     method: str = METHOD_PLANE
+    axes: Axes = field(default_factory=dict)
+
+    def named(self, axis: str) -> Axis:
+        """What an axis is called."""
+        return axis_of(axis, self.axes)
 
     def place(self, outcome: Outcome) -> contour.XY:
         """Where an outcome is."""
@@ -277,7 +287,10 @@ def mass_plane(outcomes: Sequence[Outcome], x: str, y: str) -> MassPlane:
     plane, (values,) = _field(picked, x, y, ["observed"], meshes)
     area = contour.above(plane, [-v for v in values])
     invalid = _invalid(plane, picked, x, y)
-    return MassPlane(x, y, tuple(picked), curves, bands, invalid, area, plane.lattice, bool(plane.triangles))
+    return MassPlane(
+        x, y, tuple(picked), curves, bands, invalid, area, plane.lattice, bool(plane.triangles),
+        axes=axes_named(outcomes, [x, y]),
+    )  # fmt: skip
 
 
 def _place(outcome: Outcome, x: str, y: str) -> contour.XY:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from reana_lite.comparison.axis import Axes, Axis, axis_of, joined
 from reana_lite.errors import InvalidInput
 from reana_lite.result import Limit, Result, Verdict
 
@@ -40,7 +41,8 @@ class Outcome:
     """One theory by one analysis. `observed` is the limit on mu, `expected` those at -2, -1, 0, +1, +2 sigma.
 
     `xsec_pb` with its error is the sum of all processes; the errors are added linearly (scales and parton densities move
-    all of them together). `r_mc_error` is the Monte Carlo error of r_observed.
+    all of them together). `r_mc_error` is the Monte Carlo error of r_observed. `axes`: what its parameters are called;
+    `campaign`: the name of that which it is a point of, "" for a run of none.
     """
 
     theory: str
@@ -68,6 +70,8 @@ class Outcome:
     lumi_ifb: float | None = None
     efficiencies: Mapping[str, Efficiency] = field(default_factory=dict)
     message: str = ""
+    campaign: str = ""
+    axes: Axes = field(default_factory=dict)
 
     @property
     def relative_xsec_error(self) -> float | None:
@@ -84,8 +88,12 @@ class Outcome:
         return float(value)
 
 
-def outcome_of(result: Result, *, values: Mapping[str, Value] | None = None) -> Outcome:
-    """The outcome that a result holds. `values` are those of its point in a scan; they come before what the result says."""
+def outcome_of(result: Result, *, values: Mapping[str, Value] | None = None, axes: Axes | None = None) -> Outcome:
+    """The outcome that a result holds. `values` are those of its point in a scan; they come before what the result says.
+
+    `axes`: as the analysis declares them; without, the units that the result has.
+    """
+    units = result.document["theory"].get("units", {}) if axes is None else {}
     best = result.best
     known = [p for p in result.processes if p.xsec_pb is not None]
     errors = [p.xsec_error_pb for p in known]
@@ -107,6 +115,7 @@ def outcome_of(result: Result, *, values: Mapping[str, Value] | None = None) -> 
         reasons=result.reasons,
         lumi_ifb=result.lumi_ifb,
         efficiencies={r.name: Efficiency(r.efficiency, r.efficiency_error, r.signal) for r in result.regions},
+        axes=axes if axes is not None else {name: Axis(name, unit) for name, unit in units.items()},
     )
     return _with_limit(outcome, best) if best is not None and best.status == "ok" else outcome
 
@@ -151,6 +160,12 @@ def axes_of(outcomes: Sequence[Outcome]) -> list[str]:
         if len(set(column)) > 1 and len(name) < len(varying.get(column, name + "+")):
             varying[column] = name
     return [name for name in names if name in varying.values()]
+
+
+def axes_named(outcomes: Iterable[Outcome], names: Iterable[str]) -> dict[str, Axis]:
+    """What these axes are called, as the analyses of the outcomes declare them."""
+    known = joined({id(o.axes): o.axes for o in outcomes}.values())
+    return {name: axis_of(name, known) for name in names}
 
 
 def require_axis(outcomes: Sequence[Outcome], axis: str) -> list[float]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
-from reana_lite.comparison.outcome import Outcome, by_theory, most_sensitive
+from reana_lite.comparison.outcome import Outcome, axes_named, by_theory, most_sensitive
 from reana_lite.comparison.tables import Cell, Column, Table, axis_columns, word
 from reana_lite.errors import InvalidInput
 from reana_lite.result import Verdict
@@ -207,7 +207,7 @@ def cross_check(outcomes: Sequence[Outcome], grid: Published) -> Table:
         same = ours.pop(tuple(point.place[axis] for axis in axes), None)
         rows.append(_check_row(point, most_sensitive(same) if same else None))
     columns = (
-        *axis_columns(axes), Column("agreement", "agreement"),
+        *axis_columns(axes_named(outcomes, axes).values()), Column("agreement", "agreement"),
         Column("verdict_published", "published"), Column("verdict", "here"),
         Column("r_published", "r published", latex=r"$r_\mathrm{pub}$"), Column("r_observed", "r", latex="$r$"),
         Column("r_pull", "pull [MC error]", latex="pull", wide=all(row[-7] is None for row in rows)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reana_lite.comparison.outcome import Outcome, axes_of, by_theory, most_sensitive
+from reana_lite.comparison.outcome import Outcome, axes_named, axes_of, by_theory, most_sensitive
 from reana_lite.comparison.tables import Cell, Column, Table, axis_columns, word
 
 _FOUND = (
@@ -28,7 +28,7 @@ def rank_theories(outcomes: Sequence[Outcome], *, axes: Sequence[str] | None = N
     columns = (
         Column("rank", "rank", given=True),
         Column("theory", "theory", given=True),
-        *axis_columns(axes),
+        *axis_columns(axes_named(outcomes, axes).values()),
         Column("analysis", "analysis"),
         *_FOUND,
     )
@@ -44,7 +44,7 @@ def rank_analyses(outcomes: Sequence[Outcome], *, axes: Sequence[str] | None = N
     axes = axes_of(outcomes) if axes is None else list(axes)
     columns = (
         Column("theory", "theory", given=True),
-        *axis_columns(axes),
+        *axis_columns(axes_named(outcomes, axes).values()),
         Column("rank", "rank", given=True),
         Column("analysis", "analysis", given=True),
         *_FOUND,

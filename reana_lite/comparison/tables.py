@@ -10,12 +10,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reana_lite.comparison.axis import Axis, axis_of
 from reana_lite.comparison.masslimit import MassLimit, MassPlane
-from reana_lite.comparison.outcome import Outcome, Status, axes_of
+from reana_lite.comparison.outcome import Outcome, Status, axes_named, axes_of
 from reana_lite.result.forms import cell
 
 Cell = float | int | str | bool | None
@@ -67,10 +69,11 @@ def to_text(table: Table) -> str:
     heads = [table.columns[at].heading for at in shown]
     cells = [[_text(row[at]) for at in shown] for row in table.rows]
     number = [any(_is_number(row[at]) for row in table.rows) for at in shown]
-    widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(shown))]
+    widths = [max(_width(line[i]) for line in [heads, *cells]) for i in range(len(shown))]
     lines = [table.title, ""]
     for line in [heads, *cells]:
-        parts = [text.rjust(w) if n else text.ljust(w) for text, w, n in zip(line, widths, number, strict=True)]
+        gaps = [" " * (width - _width(text)) for text, width in zip(line, widths, strict=True)]
+        parts = [gap + text if n else text + gap for text, gap, n in zip(line, gaps, number, strict=True)]
         lines.append("  ".join(parts).rstrip())
     if not cells:
         lines.append("(no rows)")
@@ -122,6 +125,11 @@ def to_latex(table: Table) -> str:
 
 
 # -- cells -----------------------------------------------------------------------------------------------------------
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: a tilde over a letter takes none."""
+    return sum(not unicodedata.combining(c) for c in text)
+
+
 def _is_number(value: Cell) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -184,26 +192,14 @@ def _comment(text: str) -> str:
 
 
 # -- the table of results --------------------------------------------------------------------------------------------
-_SYMBOLS = {
-    "m_gluino": r"$m(\tilde{g})$", "m_squark": r"$m(\tilde{q})$", "m_lsp": r"$m(\tilde{\chi}^0_1)$",
-    "m_stop": r"$m(\tilde{t}_1)$", "m_sbottom": r"$m(\tilde{b}_1)$", "m_chargino_1": r"$m(\tilde{\chi}^\pm_1)$",
-    "m_neutralino_1": r"$m(\tilde{\chi}^0_1)$", "m_neutralino_2": r"$m(\tilde{\chi}^0_2)$",
-}  # fmt: skip
-
-
-def axis_symbol(axis: str) -> str:
-    """An axis as papers write it, in LaTeX; "" if its name says nothing."""
-    return _SYMBOLS.get(axis, "")
-
-
 def axis_unit(axis: str) -> str:
-    """GeV for masses (by the rule that names of masses begin with m_); else nothing."""
-    return "GeV" if axis.startswith("m_") else ""
+    """The unit of an axis that no analysis declares."""
+    return axis_of(axis).unit
 
 
-def axis_columns(axes: Sequence[str]) -> list[Column]:
+def axis_columns(axes: Iterable[Axis]) -> list[Column]:
     """Columns for the places of theories on axes."""
-    return [Column(axis, axis, axis_unit(axis), axis_symbol(axis), given=True) for axis in axes]
+    return [Column(axis.name, axis.text, axis.unit, axis.math, given=True) for axis in axes]
 
 
 def results_table(outcomes: Sequence[Outcome], *, axes: Sequence[str] | None = None) -> Table:
@@ -213,7 +209,7 @@ def results_table(outcomes: Sequence[Outcome], *, axes: Sequence[str] | None = N
     columns = [
         Column("theory", "theory", given=True, wide=bool(axes)),
         Column("analysis", "analysis", given=True, wide=not several),
-        *axis_columns(axes),
+        *axis_columns(axes_named(outcomes, axes).values()),
         Column("status", "status", wide=all(o.status is Status.OK for o in outcomes)),
         Column("verdict", "verdict"),
         Column("r_observed", "r", latex="$r$", error="r_mc_error"),
@@ -278,13 +274,14 @@ def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
     """A row per mass limit: observed with the theory's error, expected with its band, and what must be known of it."""
     axis = limits[0].axis if limits else "mass"
     others = list(dict.fromkeys(name for limit in limits for name in limit.at))
-    unit = axis_unit(axis)
+    named = limits[0].named(axis) if limits else axis_of(axis)
+    unit = named.unit
     columns = (
-        *axis_columns(others),
-        Column("observed", f"{axis} observed", unit, band=("observed_xsec_down", "observed_xsec_up")),
+        *axis_columns(next(limit for limit in limits if name in limit.at).named(name) for name in others),
+        Column("observed", f"{named.text} observed", unit, band=("observed_xsec_down", "observed_xsec_up")),
         Column("observed_xsec_down", "cross-section -1 sigma", unit),
         Column("observed_xsec_up", "+1 sigma", unit),
-        Column("expected", f"{axis} expected", unit, band=("expected_plus_1", "expected_minus_1")),
+        Column("expected", f"{named.text} expected", unit, band=("expected_plus_1", "expected_minus_1")),
         Column("expected_plus_1", "limit +1 sigma", unit),
         Column("expected_minus_1", "-1 sigma", unit),
         Column("observed_cls", "observed by ln CLs", unit),
@@ -302,7 +299,7 @@ def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
         f"method: {method}",
         "by ln CLs: the same with ln(CLs at mu = 1); where the two differ, interpolation is uncertain by as much",
     )
-    return Table("mass-limits", f"mass limits along {axis}", columns, rows, notes, summary)
+    return Table("mass-limits", f"mass limits along {named.text}, 95 % CL", columns, rows, notes, summary)
 
 
 def _why(limit: MassLimit) -> str | None:
@@ -315,8 +312,8 @@ def contour_tables(plane: MassPlane) -> list[Table]:
     for name, lines in plane.curves.items():
         columns = (
             Column("line", "line", given=True),
-            *axis_columns([plane.x]),
-            Column(plane.y, plane.y, axis_unit(plane.y)),
+            *axis_columns([plane.named(plane.x)]),
+            replace(*axis_columns([plane.named(plane.y)]), given=False),
         )
         rows = tuple((at, x, y) for at, line in enumerate(lines, 1) for x, y in line)
         if rows:

@@ -7,7 +7,7 @@ share. Called by the command line and the server.
 
 from reana_lite.plots.drawing import FORMATS
 from reana_lite.plots.interactive import write_page
-from reana_lite.plots.plane import Overlay, plot_contour, plot_map
+from reana_lite.plots.plane import Overlay, plot_contour, plot_map, plot_overlap
 from reana_lite.plots.row import plot_ranking, plot_row
 from reana_lite.plots.yields import plot_limits, plot_yields, poisson_interval
 
@@ -17,6 +17,7 @@ __all__ = [
     "plot_contour",
     "plot_limits",
     "plot_map",
+    "plot_overlap",
     "plot_ranking",
     "plot_row",
     "plot_yields",

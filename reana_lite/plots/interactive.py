@@ -14,10 +14,10 @@ from typing import Any
 from reana_lite import contour
 from reana_lite.comparison.masslimit import MassPlane
 from reana_lite.comparison.outcome import Outcome
-from reana_lite.comparison.tables import axis_unit
+from reana_lite.comparison.overlap import Overlap
 from reana_lite.errors import InvalidInput, NotAllowed
 from reana_lite.plots.drawing import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILION
-from reana_lite.plots.plane import EXPECTED_BAND, THEORY_BAND, Overlay, mark_of
+from reana_lite.plots.plane import EXPECTED_BAND, THEORY_BAND, Overlay, mark_of, part_color
 
 _SYMBOLS = {
     "excluded": ("circle", BLACK), "not excluded": ("circle-open", BLACK), "undetermined": ("diamond-open", BLACK),
@@ -25,14 +25,14 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
-def write_page(plane: MassPlane, path: Path, *, overlays: Sequence[Overlay] = ()) -> None:
+def write_page(found: MassPlane | Overlap, path: Path, *, overlays: Sequence[Overlay] = ()) -> None:
     """Write the page: contours, bands, published lines, and every point with its numbers under the pointer."""
     try:
         plotly = import_module("plotly.graph_objects")
         writer = import_module("plotly.io")
     except ImportError as error:
         raise NotAllowed("an interactive page needs plotly: pip install 'reana-lite[interactive]'") from error
-    figure = plotly.Figure(**_figure(plane, overlays))
+    figure = plotly.Figure(**_figure(found, overlays))
     page = writer.to_html(figure, include_plotlyjs=True, full_html=True, div_id="plane", validate=True)
     beside = path.with_name(f".{path.name}.part")
     try:
@@ -43,21 +43,24 @@ def write_page(plane: MassPlane, path: Path, *, overlays: Sequence[Overlay] = ()
         raise InvalidInput(f"cannot write {path}: {error.strerror}", field="plot", value=str(path)) from error
 
 
-def figure_of(plane: MassPlane) -> dict[str, Any]:
+def figure_of(found: MassPlane | Overlap) -> dict[str, Any]:
     """The same figure as JSON for plotly's script; `customdata` of a point is the run behind it."""
-    figure = _figure(plane, ())
+    figure = _figure(found, ())
     return {"data": figure["data"], "layout": {**figure["layout"], "template": None, "plot_bgcolor": "#ffffff"}}
 
 
-def _figure(plane: MassPlane, overlays: Sequence[Overlay]) -> dict[str, Any]:
+def _figure(found: MassPlane | Overlap, overlays: Sequence[Overlay]) -> dict[str, Any]:
     """Traces and layout."""
+    plane = found if isinstance(found, MassPlane) else found.whole
+    drawn = [*_areas(plane), *_curves(plane)] if isinstance(found, MassPlane) else _parts(found)
+    frame = {"mirror": True, "showline": True, "ticks": "inside"}
     names = ", ".join(dict.fromkeys(o.analysis for o in plane.outcomes))
     return {
-        "data": [*_areas(plane), *_curves(plane, overlays), *_points(plane)],
+        "data": [*drawn, *_published(overlays), *_points(plane)],
         "layout": {
             "title": {"text": f"{_safe(names)}: exclusion at 95% CL<br><sup>{_safe(plane.method)}</sup>"},
-            "xaxis": {"title": {"text": _axis(plane.x)}, "mirror": True, "showline": True, "ticks": "inside"},
-            "yaxis": {"title": {"text": _axis(plane.y)}, "mirror": True, "showline": True, "ticks": "inside"},
+            "xaxis": {"title": {"text": _safe(plane.named(plane.x).heading)}, **frame},
+            "yaxis": {"title": {"text": _safe(plane.named(plane.y).heading)}, **frame},
             "template": "simple_white", "hovermode": "closest",
         },
     }  # fmt: skip
@@ -80,22 +83,37 @@ def _area(polygons: Sequence[Sequence[contour.XY]], label: str, color: str) -> d
             "hoverinfo": "skip"}  # fmt: skip
 
 
-def _curves(plane: MassPlane, overlays: Sequence[Overlay]) -> list[dict[str, Any]]:
-    rows: list[tuple[str, Sequence[Sequence[contour.XY]], dict[str, Any]]] = [
-        ("Expected limit", plane.curves["expected"], {"color": BLACK, "dash": "dash", "width": 2}),
-        ("Observed limit", plane.curves["observed"], {"color": VERMILION, "width": 3}),
+def _curves(plane: MassPlane) -> list[dict[str, Any]]:
+    return [
+        _line("Expected limit", plane.curves["expected"], {"color": BLACK, "dash": "dash", "width": 2}),
+        _line("Observed limit", plane.curves["observed"], {"color": VERMILION, "width": 3}),
     ]
+
+
+def _parts(found: Overlap) -> list[dict[str, Any]]:
+    """Contours of several campaigns, and of all together where there is one."""
+    traces = []
+    for at, (name, plane) in enumerate(found.parts):
+        look = {"color": part_color(at)}
+        traces.append(_line(f"{_safe(name)}, observed", plane.curves["observed"], look | {"width": 3}))
+        traces.append(_line(f"{_safe(name)}, expected", plane.curves["expected"], look | {"width": 2, "dash": "dash"}))
+    if found.merged:
+        curve = found.whole.curves["observed"]
+        traces.append(_line("All together, observed", curve, {"color": GREY, "width": 1.5, "dash": "dot"}))
+    return traces
+
+
+def _published(overlays: Sequence[Overlay]) -> list[dict[str, Any]]:
     colors = (GREEN, PURPLE, BLUE)
-    rows += [
-        (_safe(overlay.label), overlay.lines, {"color": colors[at % 3], "dash": "dashdot", "width": 2})
+    return [
+        _line(_safe(overlay.label), overlay.lines, {"color": colors[at % 3], "dash": "dashdot", "width": 2})
         for at, overlay in enumerate(overlays)
     ]
-    traces = []
-    for label, lines, look in rows:
-        xs, ys = _joined(lines)
-        traces.append({"type": "scatter", "x": xs, "y": ys, "mode": "lines", "line": look, "name": label,
-                       "hoverinfo": "skip"})  # fmt: skip
-    return traces
+
+
+def _line(label: str, lines: Sequence[Sequence[contour.XY]], look: dict[str, Any]) -> dict[str, Any]:
+    xs, ys = _joined(lines)
+    return {"type": "scatter", "x": xs, "y": ys, "mode": "lines", "line": look, "name": label, "hoverinfo": "skip"}
 
 
 def _points(plane: MassPlane) -> list[dict[str, Any]]:
@@ -138,11 +156,6 @@ def _joined(lines: Sequence[Sequence[contour.XY]]) -> tuple[list[float | None], 
         xs += [*(x for x, _ in line), None]
         ys += [*(y for _, y in line), None]
     return xs[:-1], ys[:-1]
-
-
-def _axis(axis: str) -> str:
-    unit = axis_unit(axis)
-    return _safe(axis) + (f" [{unit}]" if unit else "")
 
 
 def _safe(text: str) -> str:

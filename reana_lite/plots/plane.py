@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from reana_lite import contour
+from reana_lite.comparison.axis import Axis
 from reana_lite.comparison.fields import Quantity
 from reana_lite.comparison.masslimit import MassPlane
 from reana_lite.comparison.outcome import Outcome, Status
-from reana_lite.comparison.tables import axis_symbol, axis_unit
+from reana_lite.comparison.overlap import Overlap
 from reana_lite.errors import InvalidInput
 from reana_lite.plots.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, draw, shortened
 from reana_lite.result import Verdict
@@ -43,6 +44,11 @@ def plot_contour(plane: MassPlane, path: Path, *, overlays: Sequence[Overlay] = 
     draw(path, (8.4, HEIGHT_INCHES), lambda figure: _contour(figure, plane, overlays))
 
 
+def plot_overlap(found: Overlap, path: Path, *, overlays: Sequence[Overlay] = ()) -> None:
+    """Write the contours of several campaigns in one plane, and that of all together where there is one, to `path`."""
+    draw(path, (8.4, HEIGHT_INCHES), lambda figure: _overlap(figure, found, overlays))
+
+
 def plot_map(plane: MassPlane, quantity: Quantity, path: Path, *, overlays: Sequence[Overlay] = ()) -> None:
     """Write a quantity over the plane as colours (with its numbers, if they are few) and the observed exclusion."""
     _require(plane)
@@ -60,10 +66,21 @@ def _require(plane: MassPlane) -> None:
         )  # fmt: skip
 
 
-def axis_label(axis: str) -> str:
-    """The label of an axis: its symbol and unit (mathtext), or its name."""
-    unit = axis_unit(axis)
-    return (axis_symbol(axis) or axis.replace("$", "")) + (f" [{unit}]" if unit else "")
+def axis_label(axis: Axis) -> str:
+    """The label of an axis with its unit (mathtext)."""
+    unit = axis.unit.replace("$", "")
+    return axis_text(axis) + (f" [{unit}]" if unit else "")
+
+
+def axis_text(axis: Axis) -> str:
+    """An axis without its unit: its LaTeX where matplotlib can set it, else its title or name."""
+    if axis.math:
+        try:
+            import_module("matplotlib.mathtext").MathTextParser("path").parse(axis.math)
+        except ValueError:  # LaTeX that is beyond mathtext
+            return axis.text.replace("$", "")
+        return axis.math
+    return axis.text.replace("$", "")
 
 
 # -- contour -----------------------------------------------------------------------------------------------------------
@@ -82,6 +99,38 @@ def _contour(figure: Any, plane: MassPlane, overlays: Sequence[Overlay]) -> None
         _lines(axes, overlay.lines, color=_OVERLAYS[at % 4], linewidth=2.0, linestyle=_DASH_DOT, zorder=7)
     _points(axes, plane)
     _frame(axes, plane, _head(axes, plane, _handles(plane, overlays, areas=True)))
+
+
+def _overlap(figure: Any, found: Overlap, overlays: Sequence[Overlay]) -> None:
+    axes = figure.add_subplot()
+    line = import_module("matplotlib.lines").Line2D
+    handles = []
+    for at, (name, plane) in enumerate(found.parts):
+        color = part_color(at)
+        _lines(axes, plane.curves["expected"], color=color, linewidth=1.4, linestyle=(0, (5, 2.5)), zorder=5)
+        _lines(axes, plane.curves["observed"], color=color, linewidth=2.4, zorder=6)
+        handles.append(line([], [], color=color, linewidth=2.4, label=shortened(name, 30)))
+    if found.merged:
+        _lines(axes, found.whole.curves["observed"], color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)), zorder=7)
+        handles.append(line([], [], color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)), label="All together, observed"))
+    handles.append(line([], [], color=BLACK, linewidth=1.4, label="Observed limit"))
+    handles.append(line([], [], color=BLACK, linewidth=1.4, linestyle=(0, (5, 2.5)), label="Expected limit"))
+    for at, overlay in enumerate(overlays):
+        color = _OVERLAYS[(at + len(found.parts)) % len(_OVERLAYS)]
+        _lines(axes, overlay.lines, color=color, linewidth=1.6, linestyle=_DASH_DOT, zorder=7)
+        handles.append(
+            line([], [], color=color, linewidth=1.6, linestyle=_DASH_DOT, label=shortened(overlay.label, 30))
+        )
+    _points(axes, found.whole)
+    marked = {mark_of(o) for o in found.whole.outcomes}
+    handles += [line([], [], linestyle="none", label=mark.capitalize(), **({"markeredgewidth": 0.9} | look))
+                for mark, look in _MARKS.items() if mark in marked]  # fmt: skip
+    _frame(axes, found.whole, _head(axes, found.whole, handles))
+
+
+def part_color(at: int) -> str:
+    """The colour of the nth campaign."""
+    return (VERMILION, BLUE, *_OVERLAYS[:2], ORANGE)[at % 5]
 
 
 def _area(axes: Any, polygons: Any, color: str, zorder: float) -> None:
@@ -146,8 +195,8 @@ def _frame(axes: Any, plane: MassPlane, rows: int) -> None:
     high = below_head + (below_head - low) * share / (1.0 - share)
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
-    axes.set_xlabel(axis_label(plane.x), fontsize=17)
-    axes.set_ylabel(axis_label(plane.y), fontsize=17)
+    axes.set_xlabel(axis_label(plane.named(plane.x)), fontsize=17)
+    axes.set_ylabel(axis_label(plane.named(plane.y)), fontsize=17)
     axes.tick_params(labelsize=13)
     if has_diagonal(plane):
         axes.fill_between([left, right], [left, right], [high, high], color=_FORBIDDEN, linewidth=0.0, zorder=0.5)
@@ -168,15 +217,11 @@ def _say_forbidden(axes: Any, plane: MassPlane, ends: tuple[float, float], per_y
     """What the grey half is, along its edge."""
     slope = math.degrees(math.atan(per_y * HEIGHT_INCHES / 8.4 * 0.97))
     at = ends[0] + 0.07 * (ends[1] - ends[0])
+    said = f"{axis_text(plane.named(plane.y))} > {axis_text(plane.named(plane.x))}"
     axes.annotate(
-        f"{axis_text(plane.y)} > {axis_text(plane.x)}", (at, at), xytext=(-3, 6), textcoords="offset points",
+        said, (at, at), xytext=(-3, 6), textcoords="offset points",
         rotation=slope, rotation_mode="anchor", fontsize=10.5, color=GREY, va="bottom", zorder=0.7,
     )  # fmt: skip
-
-
-def axis_text(axis: str) -> str:
-    """An axis without its unit."""
-    return axis_symbol(axis) or axis.replace("$", "")
 
 
 def has_diagonal(plane: MassPlane) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 from reana_lite.comparison.masslimit import MassLimit
 from reana_lite.comparison.outcome import Outcome, Status, by_theory, most_sensitive
-from reana_lite.comparison.tables import axis_unit
 from reana_lite.errors import InvalidInput
 from reana_lite.plots.drawing import (
     BAND_1,
@@ -75,7 +74,7 @@ def _row(figure: Any, row: Sequence[Outcome], limit: MassLimit) -> None:
     low, high = min(v for v in everything if v > 0), max(everything)
     axes.set_ylim(low / 2, high * (high / low) ** 0.75)
     axes.set_xlim(min(xs), max(xs))
-    axes.set_xlabel(axis_label(limit.axis), fontsize=17)
+    axes.set_xlabel(axis_label(limit.named(limit.axis)), fontsize=17)
     axes.set_ylabel(r"95% CL upper limit on $\sigma$ [fb]" if in_fb else r"95% CL upper limit on $\mu$", fontsize=16)
     axes.tick_params(labelsize=13)
     _mark_limit(axes, limit)
@@ -88,7 +87,7 @@ def _mark_limit(axes: Any, limit: MassLimit) -> None:
     if reach.value is None:
         return
     axes.axvline(reach.value, ymax=0.5, color=VERMILION, linewidth=1.2, linestyle=(0, (2, 2)))
-    unit = axis_unit(limit.axis)
+    unit = limit.named(limit.axis).unit
     axes.annotate(f"{reach.value:.0f} {unit}".strip(), (reach.value, 0.5), xycoords=("data", "axes fraction"), xytext=(0, 4),
                   textcoords="offset points", ha="center", fontsize=12, color=VERMILION)  # fmt: skip
 
@@ -124,7 +123,7 @@ def _row_legend(axes: Any, row: Sequence[Outcome], limit: MassLimit, *, in_fb: b
     if lumis:
         lines.append((f"{', '.join(f'{lumi:g}' for lumi in lumis)} fb$^{{-1}}$", {"fontsize": 12, "parse_math": True}))
     for axis, value in limit.at.items():
-        text = f"{axis_text(axis)} = {value:g} {axis_unit(axis)}".strip()
+        text = f"{axis_text(limit.named(axis))} = {value:g} {limit.named(axis).unit}".strip()
         lines.append((text, {"fontsize": 12, "parse_math": True}))
     lines.append(("Log of the limit interpolated linearly, not extrapolated", {"fontsize": 9.5, "color": GREY}))
     for at, (text, look) in enumerate(lines):

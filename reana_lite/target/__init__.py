@@ -12,6 +12,7 @@ Prepared; keeping its files and recording the run is the caller's (the command l
     entry        a recast.yml of recast-atlas
     initdata     what is given to a workflow: init files, -p, -d, -w
     files        local files on their way to becoming trees
+    state        the digest of what a test of an analysis computes from
 
 What the init stage of an analysis receives (Prepared.parameters), besides the declared parameters:
 

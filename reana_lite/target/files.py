@@ -47,13 +47,13 @@ class Scratch:
 
 def clean(path: Path, scratch: Scratch) -> Path:
     """The folder itself, or, where tools have left something in it, a copy without that; a file is left as it is."""
-    if not path.is_dir() or not any(_left_out(found.name) for found in path.rglob("*")):
+    if not path.is_dir() or not any(left_out(found.name) for found in path.rglob("*")):
         return path
     copy = scratch.new()
     copy.mkdir()
     for found in sorted(path.rglob("*")):
         relative = found.relative_to(path)
-        if any(_left_out(part) for part in relative.parts):
+        if any(left_out(part) for part in relative.parts):
             continue
         _take(found, copy / relative)
     return copy
@@ -83,7 +83,7 @@ def gathered(base: Path, names: Iterable[str], scratch: Scratch, *, what: str) -
         if path.is_dir():
             for found in sorted(path.rglob("*")):
                 relative = found.relative_to(path)
-                if not any(_left_out(part) for part in relative.parts):
+                if not any(left_out(part) for part in relative.parts):
                     _take(found, folder / path.resolve().relative_to(base.resolve()) / relative)
     return folder
 
@@ -108,5 +108,6 @@ def _take(found: Path, to: Path) -> None:
         copy_or_link(found, to)
 
 
-def _left_out(name: str) -> bool:
+def left_out(name: str) -> bool:
+    """Whether a file or folder of this name is something that tools leave beside code."""
     return any(fnmatchcase(name, pattern) for pattern in LEFT_OUT)

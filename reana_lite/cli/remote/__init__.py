@@ -29,6 +29,7 @@ DECIDED_THERE = {
 
 BODIES = {
     "catalogue ls": "catalogue:ls", "catalogue show": "catalogue:show", "catalogue example": "catalogue:example",
+    "catalogue validation": "catalogue:validation",
     "plan": "submitting:plan", "run": "submitting:run", "scan": "submitting:scan", "campaign ls": "campaigns:ls",
     "campaign status": "campaigns:status", "campaign stop": "campaigns:stop", "campaign resume": "campaigns:resume",
     "campaign retry": "campaigns:retry", "campaign extend": "campaigns:extend", "ls": "runs:ls", "status": "runs:status",

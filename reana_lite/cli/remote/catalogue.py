@@ -1,4 +1,4 @@
-"""`catalogue ls`, `show` and `example` against a server."""
+"""`catalogue ls`, `show`, `validation` and `example` against a server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reana_lite.cli.catalogue import write
+from reana_lite.cli.catalogue import write, write_validation
 from reana_lite.cli.screen import print_json, print_table
+from reana_lite.comparison import Row, in_words
 from reana_lite.errors import NotFound
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def example(client: Client, name: str, example: str) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def validation(client: Client, name: str, as_json: bool, markdown: bool) -> None:
+    """The recorded numbers of an analysis beside the published ones."""
+    write_validation(name, client.analysis(name)["tests"], as_json=as_json, markdown=markdown)
+
+
 def described(a: Mapping[str, Any]) -> dict[str, Any]:
     """What the API says of an analysis, as `recast catalogue show` says it; no path."""
     references = [
@@ -58,7 +64,10 @@ def described(a: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": [_parameter(name, schema) for name, schema in a["parameters"]["properties"].items()],
         "results": [f"{r['name']} ({r['kind']}): {r['description']}" for r in a["results"]],
         "examples": [f"{name}: {one['description']}" for name, one in a["examples"].items()],
-        "tests": [f"{one['name']}: {one['description']}" for one in a["tests"]],
+        "tests": [
+            f"{one['name']}: {one['description'] or 'no description.'} {in_words([Row(**row) for row in one['rows']])}"
+            for one in a["tests"]
+        ],
     }  # fmt: skip
 
 

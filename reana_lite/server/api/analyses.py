@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, request
 
 from reana_lite import __version__
 from reana_lite.analysis import Analysis
-from reana_lite.catalogue import EntryKind, load_analysis
+from reana_lite.catalogue import EntryKind, known_analysis
+from reana_lite.comparison import validation_of
 from reana_lite.errors import InvalidAnalysis, NotFound
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.schemas import ANY, NAME, named, thing
@@ -52,13 +51,7 @@ def named_analysis(name: str) -> Analysis:
     entry = here().catalogue().find(name)
     if entry.kind is not EntryKind.ANALYSIS:
         raise NotFound(f"{name} is an entry of recast-atlas, which the API cannot describe", name=name)
-    stamp = entry.path.stat().st_mtime_ns
-    return _loaded(entry.path, stamp)
-
-
-@functools.lru_cache(maxsize=200)
-def _loaded(path: Path, stamp: int) -> Analysis:
-    return load_analysis(path)
+    return known_analysis(entry.path)
 
 
 def document_of(analysis: Analysis) -> dict[str, Any]:
@@ -91,8 +84,7 @@ def document_of(analysis: Analysis) -> dict[str, Any]:
             for name, one in analysis.examples.items()
         },
         "environments": [{"image": one.image, "description": one.description} for one in analysis.environments],
-        "tests": [{"name": one.name, "description": one.description, "expectations": len(one.expect)}
-                  for one in analysis.tests],
+        "tests": validation_of(analysis),
     }  # fmt: skip
 
 
@@ -104,7 +96,7 @@ def hepdata_analyses() -> dict[str, Any]:
             continue
         newest = max(newest, entry.path.stat().st_mtime)
         try:
-            analysis = _loaded(entry.path, entry.path.stat().st_mtime_ns)
+            analysis = known_analysis(entry.path)
         except (InvalidAnalysis, NotFound):
             continue
         for reference in analysis.references:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import IO, Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
 
 from reana_lite.analysis import Analysis
-from reana_lite.catalogue import Catalogue, Entry, EntryKind, load_analysis
+from reana_lite.catalogue import Catalogue, Entry, EntryKind, known_analysis
+from reana_lite.comparison import in_words, recorded_rows
 from reana_lite.comparison.tables import axis_unit
 from reana_lite.database import RunRecord
 from reana_lite.errors import InvalidInput, NotAllowed, ReanaLiteError
@@ -53,7 +52,7 @@ def _readable(catalogue: Catalogue) -> tuple[list[tuple[Entry, Analysis | None]]
     warnings = []
     for entry in catalogue.entries():
         try:
-            found.append((entry, known(entry.path) if entry.kind is EntryKind.ANALYSIS else None))
+            found.append((entry, known_analysis(entry.path) if entry.kind is EntryKind.ANALYSIS else None))
         except ReanaLiteError as error:
             warnings.append(error.message.split("\n")[0])
     return found, [*catalogue.warnings, *warnings]
@@ -68,15 +67,7 @@ def _fits(entry: Entry, one: Analysis | None, words: list[str]) -> bool:
     return all(word in text.lower() for word in words)
 
 
-def known(path: Path) -> Analysis:
-    """An analysis, read again only if its file has changed."""
-    file = path / "analysis.yml" if path.is_dir() else path
-    return _read(path, file.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _read(path: Path, changed: int) -> Analysis:
-    return load_analysis(path)
+known = known_analysis
 
 
 def of_name(name: str) -> Analysis:
@@ -84,7 +75,7 @@ def of_name(name: str) -> Analysis:
     entry = here().catalogue().find(name)
     if entry.kind is not EntryKind.ANALYSIS:
         raise NotAllowed(f"{name} is a recast-atlas entry, which names no parameters: run it by `recast run {name}`")
-    return known(entry.path)
+    return known_analysis(entry.path)
 
 
 def analysis(name: str) -> str:
@@ -150,12 +141,15 @@ def _page(
 ) -> str:  # fmt: skip
     fields = form.fields(found, typed, faults)
     scans = [(scan, [(axis, axis.unit or axis_unit(axis.name)) for axis in scan.axes]) for scan in found.scans]
-    tests = [(test, test.expect) for test in found.tests]
+    tests = [(test, record, recorded_rows(test, record)) for test, record in
+             ((test, found.records.get(test.name)) for test in found.tests)]  # fmt: skip
+    said = in_words([row for _, _, rows in tests for row in rows])
     first = "files" if found.theory is not None else "scan" if found.scans else "none"
     if found.examples and found.theory is not None:
         first = "example"
     return render_template(
-        "analysis.html", a=found, fields=fields, faults=faults, typed=typed, scans=scans, tests=tests, kept=kept, also=also,
+        "analysis.html", a=found, fields=fields, faults=faults, typed=typed, scans=scans, tests=tests, said=said,
+        kept=kept, also=also,
         how=typed.get("theory") or first, others=others(found), published=[s for s in found.scans if s.points], **more,
     )  # fmt: skip
 

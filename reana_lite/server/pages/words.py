@@ -11,6 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from reana_lite.comparison import in_words, quantity_name
+from reana_lite.comparison.axis import axis_of
+
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
 )
@@ -46,12 +49,6 @@ TYPOGRAPHY = (
 )  # fmt: skip
 """What authors write for lack of a key, and what readers expect."""
 
-SYMBOLS = {
-    "m_gluino": "m(g̃)", "m_squark": "m(q̃)", "m_lsp": "m(χ̃⁰₁)", "m_stop": "m(t̃₁)", "m_sbottom": "m(b̃₁)",
-    "m_chargino_1": "m(χ̃±₁)", "m_neutralino_1": "m(χ̃⁰₁)", "m_neutralino_2": "m(χ̃⁰₂)", "m_c1n2": "m(χ̃±₁, χ̃⁰₂)",
-}  # fmt: skip
-"""Axes as papers write them, where letters can."""
-
 CLS_SHOWN = 1e-6
 """Below it CLs is not told from 0: asymptotic formulas and toys say nothing there."""
 
@@ -65,13 +62,13 @@ def prose(text: object) -> str:
 
 
 def symbol(axis: str) -> str:
-    """An axis as papers write it, without its unit."""
-    return SYMBOLS.get(axis, axis)
+    """An axis that no analysis declares, without its unit."""
+    return axis_of(axis).text
 
 
 def heading(title: str) -> str:
     """The title of a column."""
-    return SYMBOLS.get(title) or prose(title)
+    return prose(title)
 
 
 def cls(value: float | None) -> str:
@@ -185,9 +182,21 @@ def value(found: Any) -> str:
     return plain(found)
 
 
+def found(one: Any, error: float | None = None) -> str:
+    """A reference, or what was found: a number with its error, four figures without one; or a word."""
+    if isinstance(one, bool) or not isinstance(one, int | float):
+        return word(one) if one is not None else "–"
+    return with_error(one, error) if error else number(one, 4) if isinstance(one, float) else f"{one}"
+
+
+def signed(figure: float) -> str:
+    """A difference with its sign, one place."""
+    return f"{figure:+.1f}".replace("-", "−")
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number, "cls": cls, "prose": prose, "heading": heading, "with_error": with_error, "femtobarn": femtobarn,
     "mass": mass, "duration": duration, "size": size, "moment": moment, "iso": iso, "word": word, "sign": sign,
-    "value": value, "plain": plain,
+    "value": value, "plain": plain, "found": found, "signed": signed, "quantity": quantity_name, "in_words": in_words,
 }  # fmt: skip
 """What templates may use."""

@@ -33,7 +33,7 @@ def test_a_number_within_its_tolerance_passes() -> None:
     row = one(PUBLISHED, efficiency=0.154, efficiency_error=0.004)
     assert row.passed
     assert row.ratio == pytest.approx(0.154 / 0.172)
-    assert row.error == pytest.approx(0.004)
+    assert row.got_error == pytest.approx(0.004)
     assert row.pull == pytest.approx(-4.5)
     assert row.tolerance == pytest.approx(0.15 * 0.172 + 2 * 0.004)
     assert (row.source, row.reason) == ("HEPData ins1827025", "shower only")
@@ -76,7 +76,9 @@ def test_tables() -> None:
     assert "failed: verdict: 'excluded' instead of 'not-excluded'" in text
     assert text.endswith("1 of 2 passed\n")
     markdown = to_markdown(rows).splitlines()
-    assert markdown[2].startswith("| regions/SR4j-2200/efficiency | 0.172 | 0.172 ± 0.0041 | 1.000 | 0.034 | passed |")
+    assert markdown[2].startswith(
+        "| regions/SR4j-2200/efficiency | 0.172 | 0.172 ± 0.0041 | 1.000 | ± 0.034 | passed |"
+    )
     assert markdown[3].endswith("| FAILED | a\\|b |")
     loaded = json.loads(to_json(rows))
     assert (loaded["passed"], loaded["rows"][0]["reference"]) == (False, 0.172)
