@@ -31,7 +31,7 @@ STAGE_IN_S = 180.0
 """How long a storage that does not answer is waited for when inputs are brought (seconds); for outputs the ticket says."""
 
 STATUS_S = 1.0
-"""How exact the times in a pod's status are (seconds)."""
+"""How far the clocks of workers and nodes may be apart (seconds)."""
 
 _TAIL_BYTES = 4096
 
@@ -53,6 +53,7 @@ class Stager:
         self._alive = self._log = -1
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._relayed = self._kept = 0
+        self._has_told_begin = False
         self._keep_after = 0.0
 
     _roots = tuple(f"{paths.ROOT}/{kind}" for kind in ("jobs", "trees"))
@@ -223,7 +224,15 @@ class Stager:
             self._relay()
             if ready and not os.read(self._alive, 4096):
                 return
+            self._tell_begin()
             self._keep_log()
+
+    def _tell_begin(self) -> None:
+        """Say when the step began, if its time is limited: the worker cannot tell it from the waiting for its inputs."""
+        if self.ticket["timeout_s"] and not self._has_told_begin:
+            with contextlib.suppress(Refused, OSError):
+                self._store.text(paths.BEGUN, json.dumps({"go_at": round(self.go_at, 3)}))
+                self._has_told_begin = True
 
     def _relay(self) -> None:
         if self.out is None:
@@ -260,8 +269,8 @@ class Stager:
             self.told_at < self.ended_at or code in (None, 128 + signal.SIGTERM, 128 + signal.SIGKILL)
         )
         limit = self.ticket["timeout_s"]
-        # the worker counts from the start of the containers, by a clock of whole seconds, and keeps what was made till then
-        since_s = self.told_at - self.begun_at + STATUS_S
+        # the worker counts from the same moment, by another clock perhaps, and keeps what was made till then
+        since_s = self.told_at - self.go_at + STATUS_S
         out_of_time = bool(limit) and self.told_at > 0 and self.go_at > 0 and since_s >= limit
         if out_of_time:
             return record | verdict.judge(exit_code=code or 0, reason="time", limit=limit) | {"exit_code": code}

@@ -14,7 +14,8 @@ from reana_lite.backends.kubernetes.record import About, Pod
 @dataclass(slots=True)
 class Attempt:
     """See the module. Times are seconds since the epoch. `intent` is what we end it for (see ends.Evidence).
-    `has_ticket`: storage holds its ticket, or may."""
+    `has_ticket`: storage holds its ticket, or may. `go_at`: when its step began, its inputs being there, as far as that has
+    been asked (`go_asked_at`)."""
 
     key: str
     attempt: int
@@ -33,6 +34,8 @@ class Attempt:
     over: bool = False
     has_ticket: bool = False
     trouble_at: float = 0.0
+    go_at: float = 0.0
+    go_asked_at: float = 0.0
     told: set[str] = field(default_factory=set)
 
     @property

@@ -320,6 +320,9 @@ class KubernetesBackend:
         there = one.pod
         if there is None or there.has_ended:
             return
+        if limits.wants_begin(one, now):
+            one.go_asked_at = now
+            self._begin_finishers().submit(self._guarded, self._ask_begin, one)
         if (due := limits.due(one, self.options, now)) is not None:
             self._intend(one, due.intent, due.why)
         if there.unschedulable and not there.node:
@@ -328,6 +331,11 @@ class KubernetesBackend:
             one.intent = one.intent or "lost"
             one.why = one.why or f"its node does not answer ({there.node})"
             self._finish_soon(one)
+
+    def _ask_begin(self, one: Attempt) -> None:
+        """Find out when a step began; what does not answer is asked again."""
+        with contextlib.suppress(Unavailable):
+            one.go_at = self._outcomes.begun_at(one)
 
     def _intend(self, one: Attempt, intent: str, why: str) -> None:
         if one.intent:

@@ -20,6 +20,12 @@ DEAF_S = 60.0
 """How long beyond its grace a pod may stay on a node that does not answer (seconds)."""
 
 
+STAGE_IN_S = 3600.0
+"""How long inputs may be brought (seconds): so much longer than its own time a step's container may run at most."""
+
+ASK_S = 2.0
+"""How often it is asked whether a step has begun (seconds)."""
+
 STUCK_S = 600.0
 """How long a pod may be without a node while all places are taken and others are given nodes (seconds)."""
 
@@ -52,12 +58,20 @@ def due(one: Attempt, options: Options, now: float) -> Due | None:
 def step_limit(one: Attempt, now: float) -> float | None:
     """Seconds until its time is over (negative: since); None without limit, or while its step does not run.
 
-    What the step's container waits for its inputs counts too: it is little, and only the stager knows how much.
+    The time is the step's own: while it is not known when it began, its inputs are being brought, for at most STAGE_IN_S.
     """
     pod = one.pod
     if not one.about.timeout_s or pod is None or pod.step.state != "running" or not pod.step.started_at:
         return None
-    return pod.step.started_at + one.about.timeout_s - now
+    return (one.go_at or pod.step.started_at + STAGE_IN_S) + one.about.timeout_s - now
+
+
+def wants_begin(one: Attempt, now: float) -> bool:
+    """Whether it is time to ask storage when the step began: it would be out of time, had it not waited for its inputs."""
+    pod = one.pod
+    if one.go_at or not one.about.timeout_s or pod is None or pod.step.state != "running" or not pod.step.started_at:
+        return False
+    return now >= pod.step.started_at + one.about.timeout_s and now - one.go_asked_at >= ASK_S
 
 
 def given_up(there: Pod, options: Options, now: float) -> bool:

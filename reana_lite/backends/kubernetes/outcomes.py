@@ -15,6 +15,7 @@ from reana_lite.backends import places
 from reana_lite.backends.base import Report
 from reana_lite.backends.kubernetes.attempt import Attempt
 from reana_lite.backends.kubernetes.ends import Evidence, outcome_of, staged_in
+from reana_lite.backends.kubernetes.paths import BEGUN
 from reana_lite.backends.kubernetes.record import About
 from reana_lite.backends.kubernetes.ticket import Documents
 from reana_lite.errors import Unavailable
@@ -51,6 +52,14 @@ class Outcomes:
         )
         outcome = outcome_of(evidence)
         return Report(one.key, one.attempt, outcome, manifest if outcome.digest else None)
+
+    def begun_at(self, one: Attempt) -> float:
+        """When the stager let the step begin (the node's clock); 0.0 if it has not told."""
+        content = self.storage.get_document(one.key, one.attempt, BEGUN)
+        try:
+            return float(json.loads(content or b"{}").get("go_at", 0.0))
+        except (ValueError, TypeError, AttributeError):
+            return 0.0
 
     def without_job(self, about: About) -> Report:
         """What became of an attempt that has no Job any more: its stager may have told."""

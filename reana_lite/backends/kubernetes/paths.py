@@ -46,6 +46,9 @@ TICKET_LIMIT_BYTES = 96_000
 SECRETS = "/reana-lite/secrets"
 """Files of the run's secrets, for the step alone; $RECAST_SECRETS names it."""
 
+BEGUN = "begun.json"
+"""Document beside the outputs: when the stager let a step begin that has a time limit; its inputs are there by then."""
+
 TERMINATION = "/dev/termination-log"
 """What a container writes here, the cluster keeps with the pod's status (at most 4096 bytes)."""
 

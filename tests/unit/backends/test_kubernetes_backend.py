@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,6 +25,7 @@ from reana_lite.backends.kubernetes.api import Refused
 from reana_lite.backends.kubernetes.attempt import Attempt
 from reana_lite.backends.kubernetes.backend import KubernetesBackend
 from reana_lite.backends.kubernetes.options import Options
+from reana_lite.backends.kubernetes.outcomes import Outcomes
 from reana_lite.backends.kubernetes.record import About, Container, Pod
 from reana_lite.backends.kubernetes.ticket import bind
 from reana_lite.backends.kubernetes.wants import wants_of
@@ -524,6 +526,61 @@ def test_outputs_are_waited_for_as_long_as_they_may_be_kept() -> None:
     found = limits.due(one, options, 1501.0)
     assert found is not None
     assert found.intent == "stager"
+
+
+def test_a_time_limit_is_counted_from_the_begin_of_the_step_itself() -> None:
+    runs = Container("running", started_at=1000.0)
+    one = Attempt("k", 1, "n", About("k", 1, timeout_s=60.0), pod=Pod("p", step=runs, stager=runs))
+    options = Options()
+    assert not limits.wants_begin(one, 1059.0), "it cannot be out of time"
+    assert limits.wants_begin(one, 1060.0)
+    one.go_asked_at = 1060.0
+    assert not limits.wants_begin(one, 1061.0), "it has just been asked"
+    assert limits.wants_begin(one, 1062.0)
+    assert limits.due(one, options, 1062.0) is None, "its inputs are being brought"
+    one.go_at = 1050.0
+    assert not limits.wants_begin(one, 1070.0)
+    assert limits.due(one, options, 1109.0) is None
+    assert limits.due(one, options, 1110.0) == limits.Due("time")
+    one.go_at = 0.0
+    assert limits.due(one, options, 1059.0 + limits.STAGE_IN_S) is None
+    assert limits.due(one, options, 1060.0 + limits.STAGE_IN_S) == limits.Due("time"), "inputs are not brought for ever"
+
+
+def test_a_step_is_ended_by_the_clock_of_its_stager(
+    backend: KubernetesBackend, cluster: Cluster, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, deleted = threading.Event(), threading.Event()
+    there = storage.get_document
+    monkeypatch.setattr(cluster, "delete_pod", lambda name, grace_s: deleted.set())
+
+    def get_document(key: str, attempt: int, name: str) -> bytes | None:
+        if name == "begun.json":
+            asked.set()
+        return there(key, attempt, name)
+
+    monkeypatch.setattr(storage, "get_document", get_document)
+    monkeypatch.setattr(limits, "ASK_S", 0.0)
+    backend.submit([Task("slow", 1, JobSpec("/f", "true", resources=Resources(timeout_s=10.0)))])
+    assert cluster.created.wait(LIMIT_S)
+    now = datetime.now(UTC)
+    status = json.dumps(running()).replace("2026-01-01T00:00:00Z", f"{now - timedelta(seconds=600):%Y-%m-%dT%H:%M:%SZ}")
+    cluster.play(cluster.jobs[name_of("slow")], json.loads(status))
+    assert asked.wait(LIMIT_S)
+    assert not deleted.is_set(), "its inputs are being brought"
+    storage.put_document("slow", 1, "begun.json", json.dumps({"go_at": now.timestamp() - 8.0}).encode())
+    assert deleted.wait(LIMIT_S)
+    assert time.time() >= now.timestamp() + 2.0
+    cluster.play(cluster.jobs[name_of("slow")], ended({"state": "failed", "cause": "time", "exit_code": 143}))
+    (report,) = until(backend, 1)
+    assert report.outcome is not None
+    assert report.outcome.cause is Cause.TIME
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"go_at": "x"}', b'{"go_at": null}'])
+def test_what_a_stager_tells_badly_of_the_begin_is_not_believed(storage: Storage, content: bytes) -> None:
+    storage.put_document("k", 1, "begun.json", content)
+    assert Outcomes(storage).begun_at(Attempt("k", 1, "n", ABOUT)) == 0.0
 
 
 def test_trouble_that_passes_is_forgotten() -> None:

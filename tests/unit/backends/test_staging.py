@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesParser
@@ -170,6 +171,19 @@ def test_a_small_ticket_comes_without_a_request(place: Place, shelf: Shelf) -> N
     assert shelf.objects["out/files/out"] == b"x"
 
 
+@pytest.mark.parametrize(("limit_s", "told"), [(60.0, True), (None, False)])
+def test_a_step_with_a_time_limit_tells_when_it_began(
+    place: Place, shelf: Shelf, limit_s: float | None, told: bool
+) -> None:
+    place.ticket["timeout_s"] = limit_s
+    record, _ = place.run("sleep 0.8")
+    assert record["state"] == "finished"
+    assert ("out/begun.json" in shelf.objects) is told
+    if told:
+        began = time.time() - record["phases"]["step"] - record["phases"]["stage-out"]
+        assert json.loads(shelf.objects["out/begun.json"])["go_at"] == pytest.approx(began, abs=0.5)
+
+
 def test_outputs_of_a_step_that_failed_are_kept(place: Place, shelf: Shelf) -> None:
     record, code = place.run("printf half > part; exit 3")
     assert (code, record["state"], record["cause"], record["exit_code"]) == (3, "failed", "exit", 3)
@@ -312,8 +326,9 @@ def test_outputs_of_a_step_out_of_time_are_kept_as_the_worker_counts_time(
     try:
         (tmp_path / paths.CODE.rpartition("/")[2]).write_text("143\n")
         stager.ticket = {"timeout_s": 2.0}
-        # bringing inputs took 0.8 s; the worker saw the containers begin up to a second before they did
-        stager.go_at, stager.told_at = stager.begun_at + 0.8, stager.begun_at + after_s
+        # bringing inputs took a minute, which is not the step's; the worker's clock may be up to a second before the node's
+        stager.go_at = stager.begun_at + 60.0
+        stager.told_at = stager.go_at + after_s
         stager.ended_at = stager.told_at + 0.1
         record = stager._judged()
         assert (record["state"], record.get("cause")) == (state, cause)
