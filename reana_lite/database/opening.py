@@ -30,6 +30,9 @@ STATEMENT_S = 60.0
 IDLE_S = 120.0
 """How long a transaction may do nothing on PostgreSQL (seconds): a process that was stopped holds its locks no longer."""
 
+PROVEN_S = 2.0
+"""A connection that was given back so recently is taken without a question whether it still is one (seconds)."""
+
 _REACHING: dict[str, object] = {
     "connect_timeout": 10, "application_name": "reana-lite", "keepalives_idle": 30, "keepalives_interval": 10,
     "keepalives_count": 3, "tcp_user_timeout": 60_000,
@@ -86,7 +89,6 @@ def _network_engine(text: str) -> Engine:
             url,
             pool_size=5,
             max_overflow=CONNECTIONS - 5,
-            pool_pre_ping=True,
             connect_args={name: value for name, value in _REACHING.items() if name not in url.query} if ours else {},
         )
     except exc.NoSuchModuleError as error:
@@ -102,6 +104,21 @@ def _network_engine(text: str) -> Engine:
             cursor.execute(f"SET statement_timeout = {int(STATEMENT_S * 1000)}")
             cursor.execute(f"SET idle_in_transaction_session_timeout = {int(IDLE_S * 1000)}")
         connection.commit()
+
+    @event.listens_for(engine, "checkin")
+    def given_back(_: Any, record: Any) -> None:
+        record.info["given_back_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def taken(connection: Any, record: Any, _: Any) -> None:
+        # SQLAlchemy's own pre-ping asks at every checkout, which is one way to the server in three; one that was in use a
+        # moment ago has told by an error if it was cut
+        if time.monotonic() - record.info.get("given_back_at", -PROVEN_S) < PROVEN_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise exc.DisconnectionError("it was cut while nobody used it") from error
 
     return engine
 
