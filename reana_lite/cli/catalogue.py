@@ -126,7 +126,8 @@ def _tested(test: Test, analysis: Analysis) -> str:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--markdown", is_flag=True, help="Print tables as Markdown.")
-def catalogue_validation(name: str, as_json: bool, markdown: bool) -> None:
+@click.option("--summary", "brief", is_flag=True, help="One line for each kind of number, as Markdown.")
+def catalogue_validation(name: str, as_json: bool, markdown: bool, brief: bool) -> None:
     """Show the recorded numbers of an analysis beside the published ones, with allowed differences and sources.
 
     Recorded by `recast test NAME --record`; nothing is run here.
@@ -142,13 +143,15 @@ def catalogue_validation(name: str, as_json: bool, markdown: bool) -> None:
     entry = _open().find(name)
     if entry.kind is not EntryKind.ANALYSIS:
         raise InvalidInput(f"{name} is an entry of recast-atlas, which declares no tests", field="name", value=name)
-    write_validation(name, validation_of(load_analysis(entry.path)), as_json=as_json, markdown=markdown)
+    write_validation(name, validation_of(load_analysis(entry.path)), as_json=as_json, markdown=markdown, brief=brief)
 
 
-def write_validation(name: str, tests: Sequence[Mapping[str, Any]], *, as_json: bool, markdown: bool) -> None:
+def write_validation(
+    name: str, tests: Sequence[Mapping[str, Any]], *, as_json: bool, markdown: bool, brief: bool
+) -> None:
     """The validation of an analysis, as the API gives it, for people or programs."""
     from reana_lite.cli.check import show_rows
-    from reana_lite.comparison import Row
+    from reana_lite.comparison import Row, summary
     from reana_lite.errors import InvalidInput
 
     if not tests:
@@ -157,6 +160,9 @@ def write_validation(name: str, tests: Sequence[Mapping[str, Any]], *, as_json: 
 
     if as_json:
         print_json(list(tests))
+        return
+    if brief:
+        click.echo(plain(summary([Row(**row) for test in tests for row in test["rows"]])), nl=False)
         return
     for test in tests:
         show_rows(test["name"], [Row(**row) for row in test["rows"]], markdown=markdown)

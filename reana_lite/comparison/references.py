@@ -183,6 +183,23 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """All rows by what they are of, in Markdown: how many, how many passed, from which to which ratio, by which sources."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        name = quantity_name(row.value)
+        kind = name.partition(": ")[2] if ": " in name else name
+        groups.setdefault(kind.partition(",")[0], []).append(row)
+    lines = ["| quantity | numbers | passed | here / published | published by |", "|---|---|---|---|---|"]
+    for kind, some in groups.items():
+        ratios = [row.ratio for row in some if row.ratio is not None]
+        span = f"{min(ratios):.3f} to {max(ratios):.3f}" if ratios else ""
+        sources = "; ".join(dict.fromkeys(row.source for row in some if row.source))
+        passing = sum(bool(row.passed) for row in some)
+        lines.append(f"| {kind} | {len(some)} | {passing} | {span} | {sources.replace('|', ' ')} |")
+    return "\n".join(lines) + "\n"
+
+
 def to_csv(rows: Sequence[Row]) -> str:
     """One row each (RFC 4180)."""
     out = io.StringIO()

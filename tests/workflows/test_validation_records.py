@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reana_lite.catalogue import Sources, load_analysis
-from reana_lite.comparison import recorded_rows
+from reana_lite.comparison import recorded_rows, summary
 from reana_lite.target.state import state_of
 
 SHIPPED = sorted((Path(__file__).parents[2] / "workflows").glob("*/analysis.yml"))
@@ -25,3 +25,11 @@ def test_every_reference_has_a_recorded_number_of_this_state_within_its_toleranc
         rows = recorded_rows(test, record)
         assert rows
         assert [row.value for row in rows if not row.passed] == [], again
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_the_readme_has_the_recorded_summary(path: Path) -> None:
+    analysis = load_analysis(path)
+    rows = [row for test in analysis.tests for row in recorded_rows(test, analysis.records[test.name])]
+    again = f"`recast catalogue validation {analysis.name} --summary` says what belongs there"
+    assert summary(rows) in (path.parent / "README.md").read_text(encoding="utf-8"), again

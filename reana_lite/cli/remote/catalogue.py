@@ -45,9 +45,9 @@ def example(client: Client, name: str, example: str) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def validation(client: Client, name: str, as_json: bool, markdown: bool) -> None:
+def validation(client: Client, name: str, as_json: bool, markdown: bool, brief: bool) -> None:
     """The recorded numbers of an analysis beside the published ones."""
-    write_validation(name, client.analysis(name)["tests"], as_json=as_json, markdown=markdown)
+    write_validation(name, client.analysis(name)["tests"], as_json=as_json, markdown=markdown, brief=brief)
 
 
 def described(a: Mapping[str, Any]) -> dict[str, Any]:
