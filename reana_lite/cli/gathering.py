@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reana_lite.comparison import Outcome, Status, axes_of, outcome_of
+from reana_lite.comparison import Outcome, Status, outcome_of
 from reana_lite.errors import Conflict, InvalidInput, NotFound
-from reana_lite.result import Result, read_result, result_of
+from reana_lite.export import Gathered, Gathering, varying
+from reana_lite.result import read_result, result_of
 
 if TYPE_CHECKING:
     from reana_lite.cli.screen import Installation
     from reana_lite.database import RunRecord
     from reana_lite.database.campaigns import CampaignRecord, PointRecord
     from reana_lite.theory.parameters import Value
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """One theory by one analysis: its outcome, the whole result where it is wanted and there is one, and its run."""
-
-    outcome: Outcome
-    result: Result | None = None
-    run: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Gathering:
-    """All that was named, in order, and the axes over which it spreads."""
-
-    items: tuple[Gathered, ...]
-    axes: tuple[str, ...] = field(default=())
-
-    @property
-    def outcomes(self) -> list[Outcome]:
-        """The outcomes."""
-        return [item.outcome for item in self.items]
-
-    def at(self, places: Mapping[str, float]) -> Gathering:
-        """Only what is at these places; NotFound says which there are."""
-        items = self.items
-        for axis, value in places.items():
-            kept = tuple(item for item in items if item.outcome.number(axis) == value)
-            if not kept:
-                there = sorted({v for item in items if (v := item.outcome.number(axis)) is not None})
-                some = ", ".join(f"{v:g}" for v in there[:10]) + (", ..." if len(there) > 10 else "")
-                raise NotFound(f"nothing is at {axis} = {value:g}; there are {some or 'no such numbers'}")
-            items = kept
-        return Gathering(items, tuple(axis for axis in self.axes if axis not in places))
 
 
 def gather(installation: Installation, names: Sequence[str], *, whole: bool = False) -> Gathering:
@@ -92,15 +59,7 @@ def gathered(
         items |= {key: item if whole else replace(item, result=None) for key, item in found.items()}
         axes += [axis for axis in more if axis not in axes]
     listed = tuple(items.values())
-    return Gathering(listed, _axes([item.outcome for item in listed], axes))
-
-
-def _axes(outcomes: Sequence[Outcome], declared: Sequence[str]) -> tuple[str, ...]:
-    """The axes of the scans, those that vary; without scans, what varies."""
-    varying = [axis for axis in declared if len({o.number(axis) for o in outcomes} - {None}) > 1]
-    if varying:
-        return tuple(varying)
-    return tuple(axes_of([o for o in outcomes if o.status is Status.OK] or outcomes))
+    return Gathering(listed, varying([item.outcome for item in listed], axes))
 
 
 def _campaign(installation: Installation, name: str) -> CampaignRecord | None:

@@ -1,5 +1,5 @@
 """What a program gives -> what the API takes: names as parts of paths, theory files as bytes, requests as documents. Pure but
-for reading the files that are named. Called by client.py and files.py of this package."""
+for the files that are named. Called by client.py and files.py of this package."""
 
 from __future__ import annotations
 
@@ -55,6 +55,32 @@ def read(path: str | os.PathLike[str]) -> bytes:
         raise InvalidInput(
             f"{os.fspath(path)} cannot be read: {reason}", field="theory", value=os.fspath(path)
         ) from error
+
+
+FORMS = {".csv": "csv", ".json": "json", ".txt": "text", ".tex": "latex", ".pdf": "pdf", ".png": "png", ".svg": "svg",
+         ".html": "html"}  # fmt: skip
+"""Forms that the ending of a file tells."""
+
+
+def form_of(to: str | os.PathLike[str], form: str) -> str:
+    """The form of a file that is to be written; raises InvalidInput where nothing tells."""
+    found = form or FORMS.get(Path(to).suffix.lower(), "")
+    if not found:
+        raise InvalidInput(
+            f"{os.fspath(to)} does not say what to write: give a format, or an ending of {', '.join(FORMS)}",
+            field="format",
+        )
+    return found
+
+
+def written(to: str | os.PathLike[str], content: bytes) -> Path:
+    """Where content is now; raises InvalidInput if it cannot be written there."""
+    path = Path(to).expanduser()
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {(error.strerror or str(error)).lower()}", field="to") from error
+    return path
 
 
 def points_body(

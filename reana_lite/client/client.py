@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from reana_lite.client.asking import Theory, file_of, given, part, points_body, several
+from reana_lite.client.asking import Theory, file_of, form_of, given, part, points_body, several, written
 from reana_lite.client.files import Files
 from reana_lite.client.things import Artifact, Campaign, Point, Result, Results, Run, Table
 from reana_lite.client.wire import Wire
@@ -286,6 +287,35 @@ class Client:
         """Runs and campaigns as tables; options are those of POST /comparisons: rank, against, mass_limits, x, y, at."""
         body = {"runs": list(runs), "campaigns": list(campaigns), **options}
         return [Table(one) for one in self._wire.post("/comparisons", given(body))["tables"]]
+
+    def export(
+        self, to: str | os.PathLike[str], *, runs: Sequence[str] = (), campaigns: Sequence[str] = (), format: str = "",
+        **options: Any,
+    ) -> Path:  # fmt: skip
+        """Write what the server makes of runs and campaigns to a file; gives where it is.
+
+        `format` (default: by the ending of `to`): csv, json, text, latex, pdf, png, svg, html, or hepdata, pyhf, smodels,
+        which are zip archives. Options are those of POST /comparisons: x, y, at, rank, against, mass_limits, map, topology,
+        published.
+        """
+        form = form_of(to, format)
+        body = given({"runs": list(runs), "campaigns": list(campaigns), **options})
+        if form == "json":
+            tables = self._wire.post("/comparisons", body)["tables"]
+            return written(to, json.dumps(tables, indent=1).encode())
+        answer = self._wire.ask("POST", "/comparisons", body={**body, "format": form})
+        return written(to, answer.content)
+
+    def export_run(
+        self, run: str, to: str | os.PathLike[str], *, format: str = "", plot: str = "yields", **options: Any
+    ) -> Path:
+        """Write what came out of one run to a file; gives where it is.
+
+        Its result (json, csv, text), its yields or limits (`plot`) as a figure (pdf, png, svg), or hepdata, pyhf, smodels
+        (with x, y, topology).
+        """
+        query = {"format": form_of(to, format), "plot": plot, **options}
+        return written(to, self._wire.ask("GET", f"/runs/{part(run)}/export", query=query).content)
 
     # -- campaigns -----------------------------------------------------------------------------------------------------
 

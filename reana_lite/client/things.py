@@ -5,6 +5,7 @@ A Run or Campaign is what it was when it was asked for; its methods ask the serv
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,6 +274,10 @@ class Run:
         """Copy files to a folder (all, or these, folders with all below); see Client.download."""
         return self._asked().download(self.id, to, *paths)
 
+    def export(self, to: str | os.PathLike[str], *, format: str = "", plot: str = "yields", **options: Any) -> Path:
+        """Write its result, a figure of its yields or limits, or an export to a file; see Client.export_run."""
+        return self._asked().export_run(self.id, to, format=format, plot=plot, **options)
+
     def log(self, node: str = "", *, tail: int | None = None) -> str:
         """What its steps have printed so far."""
         return self._asked().log(self.id, node, tail=tail)
@@ -360,6 +365,10 @@ class Campaign:
     def results(self) -> Results:
         """The results of its finished points that have a result document, each with the values of its point."""
         return self._asked().results(self.id)
+
+    def export(self, to: str | os.PathLike[str], *, format: str = "", **options: Any) -> Path:
+        """Write its table, contour or an export to a file; see Client.export."""
+        return self._asked().export(to, campaigns=[self.id], format=format, **options)
 
     def stop(self) -> Campaign:
         """Ask for its end; what is finished is kept."""

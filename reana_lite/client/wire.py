@@ -203,7 +203,7 @@ def _error(answer: requests.Response, *, again: bool) -> ReanaLiteError:
         name, message, details = str(said["error"]), str(said["message"]), dict(said.get("details") or {})
     except (ValueError, KeyError, TypeError):
         name, message, details = "", f"{answer.url.partition('?')[0]} answered {status} {answer.reason}", {}
-    if status in AGAIN or (again and status == 409 and "key" in details and "still" in message):
+    if status in AGAIN or (again and status == 409 and details.get("pending")):
         return Unavailable(message, retry_after_s=_seconds(answer.headers.get("Retry-After")))
     if name in CLASSES:
         return from_dict({"error": name, "message": message, "details": details})

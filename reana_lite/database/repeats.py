@@ -16,6 +16,9 @@ from reana_lite.errors import Conflict
 UNANSWERED_S = 600.0
 """How long a request may take until the same one is answered anew (seconds)."""
 
+AGAIN_S = 1.0
+"""When to ask again for the answer to a request that is being answered (seconds)."""
+
 SWEPT_EACH = 100
 """Requests, on the average, until answers that nobody will ask for again are removed: that reads the whole table."""
 
@@ -23,8 +26,8 @@ SWEPT_EACH = 100
 def begin(database: Database, owner: str, key: str, digest: str, *, valid_s: float = 86400) -> tuple[int, str] | None:
     """None if this request has not been sent before (it is noted now), else (status, body) of its answer.
 
-    Raises Conflict if another request has this key, or the same one is still being answered; one that has not been after
-    UNANSWERED_S never will be, because its process has died.
+    Raises Conflict if another request has this key, or (`pending`) the same one is still being answered; one that has not
+    been after UNANSWERED_S never will be, because its process has died.
     """
     table, now = tables.idempotency, database._clock()
     row = {"owner": owner, "key": key, "digest": digest, "created_at": now}
@@ -41,7 +44,10 @@ def begin(database: Database, owner: str, key: str, digest: str, *, valid_s: flo
     if found.digest != digest:
         raise Conflict(f"the idempotency key {key!r} belongs to another request", key=key)
     if not found.status:
-        raise Conflict(f"the request with the idempotency key {key!r} is still being answered", key=key)
+        raise Conflict(
+            f"the request with the idempotency key {key!r} is still being answered: send it again later", key=key,
+            pending=True, retry_after_s=AGAIN_S,
+        )  # fmt: skip
     return found.status, found.body
 
 

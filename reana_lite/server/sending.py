@@ -38,15 +38,26 @@ def media_type(name: str) -> str:
     return "text/plain" if plain else "application/octet-stream"
 
 
+def disposition(name: str, *, keep: bool = True) -> str:
+    """Content-Disposition of a file of any name: to be kept, or to be looked at."""
+    plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
+    return f"{'attachment' if keep else 'inline'}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def attached(content: bytes, media_type: str, name: str, *, keep: bool = True) -> Response:
+    """A file that was made here, to be kept or looked at; also then nothing of it runs."""
+    response = Response(content, mimetype=media_type)
+    response.headers["Content-Disposition"] = disposition(name, keep=keep)
+    response.headers["Content-Security-Policy"] = SANDBOX
+    return response
+
+
 def send(source: BinaryIO, name: str, *, size: int, etag: str) -> Response:
     """The answer that gives a file."""
     base = name.rpartition("/")[2]
     response = Response(wrap_file(request.environ, source, BLOCK), mimetype=media_type(base), direct_passthrough=True)
     response.call_on_close(source.close)
-    plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", base)
-    response.headers["Content-Disposition"] = (
-        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(base, safe='')}"
-    )
+    response.headers["Content-Disposition"] = disposition(base)
     response.headers["Content-Security-Policy"] = SANDBOX
     response.headers["Content-Length"] = str(size)
     response.headers["Cache-Control"] = "private, no-cache"

@@ -364,6 +364,23 @@ def test_a_scan(live, monkeypatch):
         results.to_frame()
 
 
+def test_exports_are_files(live, tmp_path):
+    client = live.client()
+    scan = client.scan("counting", axes={"m_gluino": [1600, 2000, 2400], "m_lsp": [0, 800]}, parameters=FEW)
+    live.world.drive()
+    assert scan.export(tmp_path / "plane.pdf").read_bytes().startswith(b"%PDF")
+    assert client.export(tmp_path / "t.csv", campaigns=[scan.id], rank="theories").read_text().count("\n") > 6
+    assert json.loads(scan.export(tmp_path / "t.json").read_text())[0]["rows"]
+    with pytest.raises(InvalidInput, match="topology"):
+        scan.export(tmp_path / "maps.zip", format="smodels")
+    run = client.run(next(iter(scan.all_points())).run)
+    assert run.export(tmp_path / "limits.png", plot="limits").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InvalidInput, match="ending"):
+        scan.export(tmp_path / "plane.docx")
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        run.export(tmp_path / "none" / "r.csv")
+
+
 def test_many_runs_are_paged(live):
     client = live.client()
     made = [client.submit("tiny", parameters={"n": n}).id for n in range(5)]

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reana_lite.cli.compare import Described, compare_by
-from reana_lite.cli.gathering import Gathered, Gathering, gathered, of_point, of_run
+from reana_lite.cli.compare import compare_by
+from reana_lite.cli.gathering import gathered, of_point, of_run
 from reana_lite.errors import NotFound
+from reana_lite.export import Described, Gathered, Gathering
 
 if TYPE_CHECKING:
     from reana_lite.client import Client

@@ -1,89 +1,134 @@
-"""Results against each other: the tables of `recast compare`, as JSON, CSV, text or LaTeX."""
+"""Results against each other, and what came out of one run or campaign, as files: what `recast compare` and `recast results`
+write, as JSON, CSV, text, LaTeX, figures, HEPData, pyhf or SModelS."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response
 
-from reana_lite.comparison import (
-    Outcome,
-    Table,
-    mass_limit,
-    mass_limits_table,
-    rank_analyses,
-    rank_theories,
-    results_table,
-    rows_of,
-    tables,
-    what_changed,
-)
+from reana_lite import export
+from reana_lite.comparison import Published, read_published, tables
 from reana_lite.errors import InvalidInput, NotFound
-from reana_lite.server import auth
+from reana_lite.export import Gathering
+from reana_lite.server import auth, exporting
 from reana_lite.server.api.endpoint import Call, endpoint, finite
-from reana_lite.server.api.schemas import named
+from reana_lite.server.api.schemas import COMPONENTS, named
 from reana_lite.server.auth import Caller
+from reana_lite.server.exporting import Exported, Options
 from reana_lite.server.installation import here
-from reana_lite.server.pages import gathering
+from reana_lite.server.outcomes import result_of_run
+from reana_lite.server.sending import attached
 
-MEDIA = {"csv": "text/csv", "text": "text/plain", "latex": "application/x-latex"}
+_OPTIONS = COMPONENTS["Comparison"]["properties"]
+_AT = {"type": "array", "items": {"type": "string", "maxLength": 200}, "description": "AXIS=VALUE, may be repeated."}
+_QUERY = {name: _OPTIONS[name] for name in ("x", "y", "rank", "against", "mass_limits", "map", "topology")} | {
+    "at": _AT
+}
+_NEEDS = ("pyhf", "smodels")
+"""Forms that need whole results."""
 
 
 def add(blueprint: Blueprint) -> None:
-    """Add the endpoint."""
+    """Add the endpoints."""
     endpoint(blueprint, "POST", "/comparisons", tag="results", takes=named("Comparison"), says=named("Tables"),
-             media=list(MEDIA.values()))(compare)  # fmt: skip
+             media=list(exporting.MEDIA[1:]))(compare)  # fmt: skip
+    forms = {"type": "string", "enum": list(exporting.FORMS), "default": "csv"}
+    media = list(exporting.MEDIA)
+    endpoint(blueprint, "GET", "/campaigns/<campaign>/export", tag="results", media=media,
+             query={"format": forms, **_QUERY})(export_campaign)  # fmt: skip
+    plot = {"type": "string", "enum": ["yields", "limits"], "default": "yields", "description": "Which figure."}
+    endpoint(blueprint, "GET", "/runs/<run>/export", tag="results", media=media,
+             query={"format": forms, "plot": plot, "x": _QUERY["x"], "y": _QUERY["y"], "topology": _QUERY["topology"]},
+             )(export_run)  # fmt: skip
 
 
 def compare(call: Call) -> Any:
-    """Runs and campaigns as a table, a ranking, mass limits, or what changed `against` another campaign."""
+    """Runs and campaigns as a table, a ranking, mass limits, or what changed `against` another campaign.
+
+    `format` makes a file of it: figures (pdf, png, svg), an interactive page (html), archives (hepdata, pyhf, smodels).
+    """
     body = call.body
-    outcomes, axes = gathered(call.who, body)
-    for axis, value in body.get("at", {}).items():
-        outcomes = [one for one in outcomes if one.number(axis) == value]
-    if not outcomes:
-        raise NotFound("nothing is there to be compared" + (" at these places" if body.get("at") else ""))
-    made = _tables(call.who, outcomes, axes, body)
     form = body.get("format", "json")
+    found = _compared(call.who, form, body, campaigns=body.get("campaigns", ()), runs=body.get("runs", ()))
     if form == "json":
+        made = exporting.tables_of(found[0], found[1])
         return {"tables": [finite(tables.to_dict(table)) for table in made]}
-    write = {"csv": tables.to_csv, "text": tables.to_text, "latex": tables.to_latex}[form]
-    return Response("\n".join(write(table) for table in made), mimetype=MEDIA[form])
+    return _sent(exporting.exported(here(), *found, form))
 
 
-def gathered(who: Caller, body: Mapping[str, Any]) -> tuple[list[Outcome], list[str]]:
-    """The outcomes of what is named, and the axes over which they spread; raises NotFound."""
-    database, key = here().database, str(id(here().database))
-    outcomes: list[Outcome] = []
-    declared: list[str] = []
-    for name in body.get("campaigns", ()):
-        record = auth.campaign_named(name, who=who)
-        outcomes += [row.outcome for row in gathering.rows_of_campaign(database, record, key=key)]
-        declared += record.request.axes
-    for name in body.get("runs", ()):
-        outcomes.append(gathering.outcome_of_record(database, auth.run_named(name, who=who), key=key))
-    if not outcomes:
-        raise InvalidInput("name runs or campaigns that are to be compared", field="runs")
-    return outcomes, gathering.axes(outcomes, declared)
+def export_campaign(call: Call, campaign: str) -> Response:
+    """What came out of a campaign as a file.
+
+    Tables (csv, json, text, latex), the plane or row as a figure (pdf, png, svg) or an interactive page (html), a HEPData
+    submission, a pyhf patch set, SModelS efficiency maps (hepdata, pyhf, smodels: zip archives).
+    """
+    query = {**call.query, "at": _places(call.query.get("at", ()))}
+    form = str(query["format"])
+    found = _compared(call.who, form, query, campaigns=[campaign])
+    return _sent(exporting.exported(here(), *found, form))
 
 
-def _tables(who: Caller, outcomes: list[Outcome], axes: Sequence[str], body: Mapping[str, Any]) -> list[Table]:
-    if body.get("against"):
-        other, more = gathered(who, {"campaigns": [body["against"]]})
-        return [what_changed(outcomes, other, axes=[axis for axis in axes if axis in more])]
-    if body.get("mass_limits"):
-        x = body.get("x") or (axes[0] if axes else "")
-        if not x:
-            raise InvalidInput("mass limits need the axis x", field="x")
-        others = list(dict.fromkeys(axis for axis in (*axes, body.get("y") or x) if axis != x))
-        at = body.get("at", {})
-        placed = [one for one in outcomes if all(one.number(axis) is not None for axis in (x, *others))]
-        return [
-            mass_limits_table([mass_limit(row, x, at={**at, **there}) for there, row in rows_of(placed, x, others)])
-        ]
-    if body.get("rank") == "analyses":
-        return [rank_analyses(outcomes, axes=axes)]
-    if body.get("rank") == "theories":
-        return [rank_theories(outcomes, axes=axes)]
-    return [results_table(outcomes, axes=axes)]
+def export_run(call: Call, run: str) -> Response:
+    """What came out of a run as a file.
+
+    Its result (json, csv, text), its yields or limits as a figure (pdf, png, svg), or what a comparison writes of it alone
+    (latex, hepdata, pyhf, smodels).
+    """
+    record, form = auth.run_named(run, who=call.who), str(call.query["format"])
+    if form in ("latex", *exporting.ARCHIVES):
+        found = _compared(call.who, form, call.query, runs=[record.id])
+        return _sent(exporting.exported(here(), *found, form))
+    result = result_of_run(here().database, record.id)
+    if result is None:
+        state = str(record.state)
+        raise NotFound(f"run {record.id} is {state} and has no result document", run=record.id, state=state)
+    if form in exporting.FIGURES:
+        return _sent(exporting.figure_of(result, str(call.query["plot"]), form), prefix=f"{record.id}-")
+    if form not in exporting.TEXTS:
+        raise InvalidInput(f"one run is not drawn as {form}: right are {', '.join(exporting.FIGURES)}", field="format")
+    return _sent(exporting.result_in(result, form), prefix=f"{record.id}-")
+
+
+def _compared(
+    who: Caller, form: str, asked: Mapping[str, Any], *, campaigns: Any = (), runs: Any = ()
+) -> tuple[export.Compared, Options]:
+    """What is named, over the axes that are asked for, and what is to be made of it; raises NotFound."""
+    gathering = _gathered(who, campaigns, runs, whole=form in _NEEDS)
+    found = export.compared(
+        gathering, x=asked.get("x", ""), y=asked.get("y", ""), at=asked.get("at") or {},
+        published=[(label, _published(label, text)) for label, text in asked.get("published", {}).items()],
+    )  # fmt: skip
+    against = _gathered(who, [asked["against"]], ()) if asked.get("against") else None
+    return found, Options(
+        rank=asked.get("rank", ""), mass_limits=bool(asked.get("mass_limits")), against=against,
+        quantity=asked.get("map", ""), topology=asked.get("topology", ""),
+    )  # fmt: skip
+
+
+def _gathered(who: Caller, campaigns: Any, runs: Any, *, whole: bool = False) -> Gathering:
+    return exporting.gathered(
+        here(), campaigns=[auth.campaign_named(name, who=who) for name in campaigns],
+        runs=[auth.run_named(name, who=who) for name in runs], whole=whole,
+    )  # fmt: skip
+
+
+def _published(label: str, text: str) -> Published:
+    return read_published(text.encode(), label)
+
+
+def _places(texts: Any) -> dict[str, float]:
+    """AXIS=VALUE as typed."""
+    places = {}
+    for text in texts:
+        axis, _, value = text.partition("=")
+        try:
+            places[axis] = float(value)
+        except ValueError:
+            raise InvalidInput(f"at={text}: right is AXIS=VALUE, such as m_lsp=0", field="at", value=text) from None
+    return places
+
+
+def _sent(found: Exported, *, prefix: str = "") -> Response:
+    return attached(found.content, found.media_type, prefix + found.name)

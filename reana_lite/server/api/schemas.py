@@ -151,7 +151,13 @@ COMPONENTS: dict[str, Schema] = {
     "Comparison": thing({}, {
         "runs": texts(NAME, maxItems=1000), "campaigns": texts(NAME, maxItems=50),
         "x": NAME, "y": NAME, "rank": {"type": "string", "enum": ["theories", "analyses"]}, "against": NAME,
-        "mass_limits": FLAG, "at": table(NUMBER), "format": {"type": "string", "enum": ["json", "csv", "text", "latex"]},
+        "mass_limits": FLAG, "at": table(NUMBER), "format": {"type": "string", "enum": [
+            "json", "csv", "text", "latex", "pdf", "png", "svg", "html", "hepdata", "pyhf", "smodels",
+        ]},
+        "map": NAME | {"description": "Draw this over the plane: xsec-limit, mu-limit, r, or a region."},
+        "topology": NAME | {"description": "Of the SModelS map: T1, T2, ..., or NAME=CONSTRAINT."},
+        "published": table({"type": "string", "maxLength": 2_000_000})
+        | {"description": "Label -> a published grid or contour (CSV or JSON as text), to be held against or drawn over."},
     }),
     "Tables": thing({"tables": {"type": "array", "items": ANY}}),
     "Quota": thing(dict.fromkeys(_QUOTAS, maybe(COUNT))),

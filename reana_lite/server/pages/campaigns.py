@@ -12,7 +12,9 @@ from reana_lite.comparison import Status
 from reana_lite.database import campaigns
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound
-from reana_lite.server.pages import gathering, plane, words
+from reana_lite.server.outcomes import Row, limits_of, plane_of, rows_of_campaign
+from reana_lite.server.outcomes import axes as axes_of
+from reana_lite.server.pages import plane, words
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.notice import onward
 from reana_lite.server.pages.row import row_of
@@ -91,18 +93,18 @@ def _axes() -> list[tuple[str, str, str, str]]:
 def _shown(record: CampaignRecord) -> dict[str, Any]:
     site = here()
     progress = campaigns.progress(site.database, record.id)
-    rows = gathering.rows_of_campaign(site.database, record, key=site.settings.database)
+    rows = rows_of_campaign(site.database, record)
     outcomes = [row.outcome for row in rows]
-    axes = gathering.axes(outcomes, [axis for row in rows[:1] for axis in row.point.point.values])
+    axes = axes_of(outcomes, [axis for row in rows[:1] for axis in row.point.point.values])
     analyses = list(dict.fromkeys(row.point.target.rpartition("/")[2] for row in rows))
     targets = [(target.rpartition("/")[2], target) for target in record.request.targets]
     x, y = request.args.get("x", ""), request.args.get("y", "")
     if x not in axes or y not in axes or x == y:
         x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
-    mass_plane = gathering.plane_of(outcomes, x, y) if y else None
-    placed = gathering.placed_points(rows, x, y) if x else []
+    mass_plane = plane_of(outcomes, x, y) if y else None
+    placed = plane.placed_points(rows, x, y) if x else []
     picture = plane.picture(placed, x, y, mass_plane) if y else None
-    known = gathering.limits_of(outcomes, x, y)
+    known = limits_of(outcomes, x, y)
     line = row_of(placed, x, known[0] if len(known) == 1 else None) if x and not y else None
     state = request.args.get("state", "")
     chosen = [row for row in rows if _is(row, state)] if state else rows
@@ -122,7 +124,7 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def extension_axes(record: CampaignRecord, rows: list[gathering.Row]) -> list[tuple[str, str]]:
+def extension_axes(record: CampaignRecord, rows: list[Row]) -> list[tuple[str, str]]:
     """(axis, its value if all points have the same) for every axis that points of the campaign are given on."""
     found = []
     for axis in record.request.axes:
@@ -131,14 +133,14 @@ def extension_axes(record: CampaignRecord, rows: list[gathering.Row]) -> list[tu
     return found
 
 
-def shown_points(rows: list[gathering.Row], axes: list[str], page: int) -> dict[str, Any]:
+def shown_points(rows: list[Row], axes: list[str], page: int) -> dict[str, Any]:
     """One page of the table: its rows, and whether places on the axes say all that the names of the points do."""
     here_ = rows[page * PAGE : (page + 1) * PAGE]
     placed = bool(axes) and all("=" in row.point.point.name for row in here_)
     return {"rows": here_, "page": page, "pages": -(-len(rows) // PAGE), "named": not placed, "found": len(rows)}
 
 
-def _is(row: gathering.Row, state: str) -> bool:
+def _is(row: Row, state: str) -> bool:
     return state in (row.point.state, str(row.outcome.verdict))
 
 

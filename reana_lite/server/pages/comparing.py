@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import tarfile
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Lock
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from reana_lite import comparison
+from reana_lite import comparison, export
 from reana_lite.comparison import MassLimit, MassPlane, Outcome, Status, Table
 from reana_lite.comparison import tables as written
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
-from reana_lite.server.pages import gathering, headers, plane
+from reana_lite.export import Compared, Gathered, Gathering
+from reana_lite.server import exporting
+from reana_lite.server.outcomes import Row, limits_of, outcome_of_record, plane_of, rows_of_campaign
+from reana_lite.server.outcomes import axes as axes_of
+from reana_lite.server.pages import headers, plane
 from reana_lite.server.pages.campaigns import LIMITS
 from reana_lite.server.pages.row import row_of
 from reana_lite.server.pages.site import here
+from reana_lite.server.sending import attached
 
 MOST = 40
 """Runs and campaigns that are compared at once."""
@@ -28,13 +28,11 @@ MOST = 40
 ROWS = 40
 """Rows of a table on one page."""
 
-FIGURES = ("pdf", "png", "svg")
 TABLES = {
     "csv": ("text/csv", written.to_csv),
     "tex": ("text/plain", written.to_latex),
     "txt": ("text/plain", written.to_text),
 }
-_drawing = Lock()
 
 
 def add(pages: Blueprint) -> None:
@@ -63,33 +61,32 @@ def chosen() -> Chosen:
     site = here()
     names = tuple(dict.fromkeys(name for name in request.args.getlist("of") if name))[:MOST]
     titles: list[tuple[str, str, str]] = []
-    rows: list[gathering.Row] = []
+    rows: list[Row] = []
     single: list[Outcome] = []
-    key = site.settings.database
     for name in names:
         try:
             campaign = site.campaign(name)
         except (NotFound, InvalidInput):
             record = site.run(name)
             titles.append(("run", record.id, record.full_name))
-            single.append(gathering.outcome_of_record(site.database, record, key=key))
+            single.append(outcome_of_record(site.database, record))
         else:
             titles.append(("campaign", campaign.id, campaign.name))
-            rows += gathering.rows_of_campaign(site.database, campaign, key=key)
+            rows += rows_of_campaign(site.database, campaign)
     outcomes = [*(row.outcome for row in rows), *single]
-    axes = gathering.axes(outcomes, [axis for row in rows for axis in row.point.point.values])
+    axes = axes_of(outcomes, [axis for row in rows for axis in row.point.point.values])
     x, y = request.args.get("x", ""), request.args.get("y", "")
     if x not in axes or y not in axes or x == y:
         x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
-    found = gathering.plane_of(outcomes, x, y) if y else None
-    points = gathering.placed_points(rows, x, y) if x else []
+    found = plane_of(outcomes, x, y) if y else None
+    points = plane.placed_points(rows, x, y) if x else []
     return Chosen(names, tuple(titles), tuple(outcomes), tuple(points), tuple(axes), x, y, found)
 
 
 def tables_of(one: Chosen) -> dict[str, Table]:
     """The tables of a comparison, by the name of their file."""
     made = {"results": comparison.results_table(one.outcomes, axes=list(one.axes))}
-    known = gathering.limits_of(one.outcomes, one.x, one.y)
+    known = limits_of(one.outcomes, one.x, one.y)
     if known:
         made["mass-limits"] = comparison.mass_limits_table(known)
     if len({o.analysis for o in one.outcomes}) > 1:
@@ -115,8 +112,9 @@ def compare() -> str:
     runs = site.runs(states=("finished",), campaign="", limit=40)
     offered = [one for one, _ in site.campaigns(limit=40)]
     return render_template(
-        "compare.html", one=one, tables=made, picture=picture, row=line, runs=runs, campaigns=offered, figures=FIGURES,
-        limits=gathering.limits_of(one.outcomes, one.x, one.y)[:LIMITS], page=page, rows_shown=ROWS,
+        "compare.html", one=one, tables=made, picture=picture, row=line, runs=runs, campaigns=offered,
+        figures=list(exporting.FIGURES),
+        limits=limits_of(one.outcomes, one.x, one.y)[:LIMITS], page=page, rows_shown=ROWS,
         axis_title=plane.axis_title, compared=sum(o.status is Status.OK for o in one.outcomes),
     )  # fmt: skip
 
@@ -132,7 +130,7 @@ def _placed(outcomes: Sequence[Outcome], axis: str) -> list[plane.PlacedPoint]:
 
 def _limit_of(one: Chosen) -> MassLimit | None:
     """The mass limit of a scan over one axis."""
-    found = gathering.limits_of(one.outcomes, one.x, "")
+    found = limits_of(one.outcomes, one.x, "")
     return found[0] if len(found) == 1 else None
 
 
@@ -142,53 +140,36 @@ def file(what: str, form: str) -> Response:
     if not one.outcomes:
         raise InvalidInput("nothing is chosen: name runs or campaigns with `of`", field="of")
     made = tables_of(one)
-    if what in ("contour", "row") and form in FIGURES:
+    if what in ("contour", "row") and form in exporting.FIGURES:
         return _figure(one, what, form)
     if what == "all" and form == "json":
-        return _kept(written.to_json(*made.values()).encode(), "application/json", "comparison.json")
-    if what == "hepdata" and form == "tar":
-        return _hepdata(list(made.values()))
+        return attached(written.to_json(*made.values()).encode(), "application/json", "comparison.json")
+    if what == "hepdata" and form == "zip":
+        return _sent(exporting.hepdata(_compared(one), list(made.values())))
     if what in made and form in TABLES:
         kind, write = TABLES[form]
-        return _kept(write(made[what]).encode(), kind, f"{what}.{form}")
+        return attached(write(made[what]).encode(), kind, f"{what}.{form}")
     raise NotFound(f"no {what}.{form} of this comparison; there are {', '.join(made)} as {', '.join(TABLES)}, all.json, "
-                   f"hepdata.tar, contour and row as {', '.join(FIGURES)}")  # fmt: skip
+                   f"hepdata.zip, contour and row as {', '.join(exporting.FIGURES)}")  # fmt: skip
 
 
-def _kept(content: bytes, kind: str, name: str) -> Response:
-    answer = Response(content, mimetype=kind)
-    answer.headers["Content-Disposition"] = f"attachment; filename={name}"
-    return answer
+def _sent(found: exporting.Exported) -> Response:
+    return attached(found.content, found.media_type, found.name)
+
+
+def _compared(one: Chosen) -> Compared:
+    """What is chosen, as exports take it; without a plane where nothing can be said of it."""
+    items = tuple(Gathered(outcome, run=outcome.run) for outcome in one.outcomes)
+    return Compared(Gathering(items, one.axes), one.x, one.y if one.mass_plane is not None else "", {})
 
 
 def _figure(one: Chosen, what: str, form: str) -> Response:
-    from reana_lite.plots import plot_contour, plot_row
-
-    limit = _limit_of(one) if what == "row" and not one.y else None
     if what == "contour" and one.mass_plane is None:
         raise InvalidInput("a contour needs three results in a plane of two axes", field="of")
-    if what == "row" and limit is None:
+    if what == "row" and (one.y or _limit_of(one) is None):
         raise InvalidInput("limits along an axis need two results that differ along one axis alone", field="of")
-    with tempfile.TemporaryDirectory() as folder, _drawing:
-        path = Path(folder) / f"{what}.{form}"
-        if limit is not None:
-            plot_row(one.outcomes, limit, path)
-        elif one.mass_plane is not None:
-            plot_contour(one.mass_plane, path)
-        content = path.read_bytes()
-    kinds = {"pdf": "application/pdf", "png": "image/png", "svg": "image/svg+xml"}
-    return _kept(content, kinds[form], path.name)
-
-
-def _hepdata(found: list[Table]) -> Response:
-    from reana_lite.plots.hepdata import write_submission
-
-    out = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder, _drawing, tarfile.open(fileobj=out, mode="w") as archive:
-        path = Path(folder) / "submission"
-        write_submission(found, path, comment="Reinterpretation by reana-lite")
-        archive.add(path, "submission")
-    return _kept(out.getvalue(), "application/x-tar", "submission.tar")
+    compared = _compared(one)
+    return _sent(exporting.drawn(f"{what}.{form}", lambda path: export.draw(compared, path)))
 
 
 def interactive() -> Response:

@@ -20,6 +20,7 @@ from reana_lite.server.files import drive_of
 from reana_lite.server.installation import here as installation
 from reana_lite.server.pages import headers, words
 from reana_lite.server.pages.site import here
+from reana_lite.server.sending import disposition
 from reana_lite.workspace import Workspace
 
 PREVIEW_BYTES = 40_000
@@ -180,7 +181,7 @@ def raw(name: str, path: str) -> Response:
     if size is not None:
         answer.headers["Content-Length"] = str(size)
     file = words.plain(path.rpartition("/")[2])
-    answer.headers["Content-Disposition"] = headers.disposition(file, keep=keep)
+    answer.headers["Content-Disposition"] = disposition(file, keep=keep)
     pdf = kind == "application/pdf" and not keep
     answer.headers["Content-Security-Policy"] = headers.PDF if pdf else headers.ARTIFACT
     return answer

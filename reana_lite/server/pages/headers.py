@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import quote
-
 from reana_lite.server.guard import POLICY, SANDBOX
 
 PLOT = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace("data:;", "data: blob:;")
@@ -15,9 +12,3 @@ ARTIFACT = SANDBOX + "; frame-ancestors 'none'"
 
 PDF = "default-src 'none'; object-src 'self'; frame-ancestors 'none'"
 """For PDF files: a browser's own viewer does not work in a sandbox of ours, and is one."""
-
-
-def disposition(name: str, *, keep: bool = True) -> str:
-    """Content-Disposition of a file of any name: to be kept, or to be looked at."""
-    plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
-    return f"{'attachment' if keep else 'inline'}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reana_lite.comparison import MassPlane, Outcome, Status
 from reana_lite.comparison.tables import axis_unit
+from reana_lite.server.outcomes import Row
 from reana_lite.server.pages.words import cls, number, symbol
 
 _Lines = Callable[..., str]
@@ -240,3 +241,23 @@ def ticks(low: float, high: float) -> list[float]:
     step *= next(m for m in (1, 2, 5, 10) if (high - low) / (step * m) <= 8)
     first = math.ceil(low / step)
     return [round(n * step, 10) for n in range(first, math.floor(high / step) + 1)]
+
+
+def placed_points(rows: Sequence[Row], x: str, y: str) -> list[PlacedPoint]:
+    """Points of a campaign that have a place on the axes (`y` "": on one); of several analyses the most sensitive one."""
+    found: dict[tuple[float, float], PlacedPoint] = {}
+    for row in rows:
+        across, up = row.outcome.number(x), row.outcome.number(y) if y else 0.0
+        if across is None or up is None:
+            continue
+        known = row.outcome if row.outcome.status in (Status.OK, Status.NO_SIGNAL) else None
+        one = PlacedPoint(row.point.point.name, across, up, row.point.state, row.point.run, known, row.point.error)
+        before = found.get((across, up))
+        if before is None or _worth(one) > _worth(before):
+            found[across, up] = one
+    return list(found.values())
+
+
+def _worth(point: PlacedPoint) -> float:
+    o = point.outcome
+    return -1.0 if o is None or o.r_expected is None else o.r_expected

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,11 +18,14 @@ from reana_lite.analysis import Analysis
 from reana_lite.database import Database, JobRecord, NodeRecord, RunRecord
 from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.event import RunState
+from reana_lite.result import Result
+from reana_lite.server import exporting
+from reana_lite.server.outcomes import result_of_run
 from reana_lite.server.pages import browse, graph, headers, words
-from reana_lite.server.pages.gathering import result_of_run
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.sharing import shares_of
 from reana_lite.server.pages.site import here
+from reana_lite.server.sending import attached, disposition
 from reana_lite.storage.base import Storage
 
 PAGE = 50
@@ -43,8 +46,12 @@ PART_BYTES = 8_000
 TAIL_LINES = 25
 """Lines of the log of a failed step that are shown at once."""
 
+FIGURES = 100
+"""Figures that are kept in memory (some 50 kB each)."""
+
 OVER = ("finished", "failed", "stopped")
-_drawing = Lock()
+_figures: OrderedDict[tuple[str, str, str], exporting.Exported] = OrderedDict()
+_lock = Lock()
 
 
 def add(pages: Blueprint) -> None:
@@ -251,7 +258,7 @@ def log(name: str) -> Any:
     node = _node(record)
     if "raw" in request.args:
         answer = Response(_whole_log(here().storage, node), mimetype="text/plain")
-        answer.headers["Content-Disposition"] = headers.disposition(f"{record.id}{node.node.replace('/', '-')}.log")
+        answer.headers["Content-Disposition"] = disposition(f"{record.id}{node.node.replace('/', '-')}.log")
         return answer
     return render_template("log.html", run=record, current=_tail(record, node))
 
@@ -278,28 +285,31 @@ def log_more(name: str) -> str:
 # -- results -----------------------------------------------------------------------------------------------------------
 def yields(name: str, form: str) -> Response:
     """The figure of the yields, as svg, pdf or png."""
-    from reana_lite.plots import plot_yields
-
-    if form not in ("svg", "pdf", "png"):
+    if form not in exporting.FIGURES:
         raise NotFound(f"no figure in the form {form!r}; there are svg, pdf and png", form=form)
     record = here().run(name)
     found = result_of_run(here().database, record.id)
     if found is None:
         raise NotFound(f"run {record.id} has no result to draw", run=record.id)
-    kept = here().settings.home / "figures" / f"{record.id}-yields.{form}"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder, _drawing:
-            made = Path(folder) / kept.name
-            plot_yields(found, made)
-            made.replace(kept)
-    kinds = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
-    answer = Response(kept.read_bytes(), mimetype=kinds[form])
-    how = "attachment" if form == "pdf" or "keep" in request.args else "inline"
-    answer.headers["Content-Disposition"] = f"{how}; filename={kept.name}"
+    made = _yields(here().settings.database, record.id, form, found)
+    keep = form == "pdf" or "keep" in request.args
+    answer = attached(made.content, made.media_type, f"{record.id}-{made.name}", keep=keep)
     answer.headers["Cache-Control"] = "private, max-age=86400"
     answer.headers["Content-Security-Policy"] = headers.ARTIFACT
     return answer
+
+
+def _yields(key: str, run: str, form: str, found: Result) -> exporting.Exported:
+    """The figure, drawn once: a result never changes."""
+    with _lock:
+        made = _figures.get((key, run, form))
+    if made is None:
+        made = exporting.figure_of(found, "yields", form)
+        with _lock:
+            _figures[key, run, form] = made
+            while len(_figures) > FIGURES:
+                _figures.popitem(last=False)
+    return made
 
 
 def result(name: str, form: str) -> Response:
@@ -308,17 +318,11 @@ def result(name: str, form: str) -> Response:
     found = result_of_run(here().database, record.id)
     if found is None:
         raise NotFound(f"run {record.id} has no result", run=record.id)
-    forms = {
-        "json": (found.to_json, "application/json"),
-        "csv": (found.to_csv, "text/csv"),
-        "txt": (found.to_text, "text/plain"),
-    }
+    forms = {"json": "json", "csv": "csv", "txt": "text"}
     if form not in forms:
         raise NotFound(f"no result in the form {form!r}; there are {', '.join(forms)}", form=form)
-    write, kind = forms[form]
-    answer = Response(write(), mimetype=kind)
-    answer.headers["Content-Disposition"] = f"attachment; filename={record.id}-result.{form}"
-    return answer
+    made = exporting.result_in(found, forms[form])
+    return attached(made.content, made.media_type, f"{record.id}-{made.name}")
 
 
 # -- doing something ---------------------------------------------------------------------------------------------------
