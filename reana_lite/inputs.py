@@ -63,22 +63,15 @@ class Inputs:
         self._harmless = database.harmless_templates()
         self._noted: list[str] = []
 
-    def to_copy(
-        self, transaction: Transaction, begun: Iterable[tuple[Drive, SubmitJob, int]]
-    ) -> list[tuple[Drive, Input]]:
-        """The inputs of jobs about to begin (with the number of their attempt) that are to be copied aside first."""
+    def to_copy(self, transaction: Transaction, begun: Iterable[tuple[Drive, SubmitJob]]) -> list[tuple[Drive, Input]]:
+        """The inputs of jobs about to begin that are to be copied aside first. Reads no storage."""
         if not self._in_place:
             return []
         wanted: dict[str, tuple[Drive, dict[tuple[str, int], Input]]] = {}
-        for drive, submit, attempt in begun:
-            if not submit.inputs or template(submit.job, writable=drive.writable_inputs) in self._harmless:
+        for drive, submit in begun:
+            if self._is_harmless(drive, submit):
                 continue
             for tree in bound(drive, submit):
-                if attempt > 1 and not owner_of(tree.key):
-                    try:
-                        self._look_again(drive, tree)  # an attempt that was lost may have changed it
-                    except Unavailable as error:
-                        drive.trouble = error
                 if not owner_of(tree.key):
                     wanted.setdefault(drive.run, (drive, {}))[1][tree.key, tree.attempt] = tree
         found = []
@@ -86,6 +79,21 @@ class Inputs:
             shared = transaction.shared_places(list(trees), besides=run)
             found += [(drive, tree) for place, tree in trees.items() if place[1] == 0 or place in shared]
         return found
+
+    def look_again(self, drive: Drive, submit: SubmitJob) -> None:
+        """See what an earlier attempt at a job may have done to its inputs, before it is tried again."""
+        if not self._in_place or self._is_harmless(drive, submit):
+            return
+        for tree in bound(drive, submit):
+            if not owner_of(tree.key):
+                try:
+                    self._look_again(drive, tree)
+                except Unavailable as error:
+                    drive.trouble = error
+                    return
+
+    def _is_harmless(self, drive: Drive, submit: SubmitJob) -> bool:
+        return not submit.inputs or template(submit.job, writable=drive.writable_inputs) in self._harmless
 
     def copy(self, run: str, tree: Input) -> Input | None:
         """A place of a run's own for an input (to be bound by Drive.rebind); safe to call from another thread.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -174,6 +174,19 @@ class NodeState(Protocol):
     attempt: int
     state: str
     reused_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """How far a run has come since its log was written last: `events` (kind, body), numbered from `first_seq`, where the
+    jobs of `nodes` stand, and COUNTERS by name."""
+
+    run: str
+    epoch: int
+    first_seq: int
+    events: Sequence[tuple[str, dict[str, Any]]]
+    nodes: Mapping[str, NodeState]
+    progress: Mapping[str, int]
 
 
 _OUTCOME = (

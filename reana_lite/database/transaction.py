@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, text
+from sqlalchemy import Connection, func, or_, select, text
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.database import statements, tables
 from reana_lite.database.bell import Bell
 from reana_lite.database.holders import Holder, alive, process_start
-from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Claim, NodeState, clean, encode, outcome_of
+from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Advance, Claim, NodeState, clean, encode, outcome_of
 from reana_lite.errors import Conflict, NotFound
 from reana_lite.event import RUN_TRANSITIONS, RunState
 from reana_lite.job import JobOutcome, JobState
@@ -164,12 +164,6 @@ class Transaction:
         if state is RunState.QUEUED:
             self.ring()
 
-    def set_progress(self, run: str, progress: Mapping[str, int]) -> None:
-        """How far a run is: nodes in total, finished, reused, failed, running; other names are ignored."""
-        values = {name: progress[name] for name in COUNTERS if name in progress}
-        if values:
-            self.connection.execute(_runs.update().where(_runs.c.id == run).values(values))
-
     def request_stop(self, run: str, *, by: str = "") -> RunState:
         """Ask for the end of a run and give its state now: stopped if nobody was driving it, else it will be soon.
 
@@ -198,7 +192,7 @@ class Transaction:
         return state
 
     def stop_requests(self, runs: Sequence[str]) -> list[tuple[str, str]]:
-        """(run, who wants it) for requests among these runs; each is given once, if this transaction is committed."""
+        """(run, who wants it) for requests among these runs that nobody has taken."""
         found: list[tuple[str, str]] = []
         for some in _chunks(runs):
             rows = self.connection.execute(
@@ -207,16 +201,11 @@ class Transaction:
                 )
             ).all()
             found.extend((row.id, row.stop_by) for row in rows)
-        if found:
-            self.connection.execute(
-                _runs.update().where(_runs.c.id == bindparam("run")).values(stop_taken=True),
-                [{"run": r} for r, _ in found],
-            )
         return found
 
-    def forget_stop_taken(self, run: str) -> None:
-        """A request to stop this run, if there is one, is given once more."""
-        self.connection.execute(_runs.update().where(_runs.c.id == run, _runs.c.stop_taken).values(stop_taken=False))
+    def take_stop_request(self, run: str) -> None:
+        """The request to stop this run has come to something: it is not given again."""
+        self.connection.execute(_runs.update().where(_runs.c.id == run).values(stop_taken=True))
 
     def append_events(self, run: str, epoch: int, first_seq: int, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Append (kind, body) to the log of a run, numbered from `first_seq`.
@@ -245,11 +234,48 @@ class Transaction:
         if rows:
             statements.ADD_EVENTS.run(self.connection, rows)
 
-    def set_nodes(self, run: str, nodes: Mapping[str, NodeState]) -> None:
-        """Where the jobs of these nodes stand; nodes not named stay as they are."""
-        rows = [(run, node, row.key, row.attempt, str(row.state), row.reused_from) for node, row in nodes.items()]
+    def advance(self, runs: Sequence[Advance]) -> set[str]:
+        """Write how far runs have come: three statements, however many there are.
+
+        Gives those of which nothing is written, for the reasons for which append_events raises Conflict.
+        """
+        if not runs:
+            return set()
+        ordered = sorted(runs, key=lambda one: one.run)  # so that two workers never wait for one another
+        counts = [
+            (one.first_seq + len(one.events), *(one.progress[name] for name in COUNTERS), one.run, one.epoch, one.first_seq)
+            for one in ordered
+        ]  # fmt: skip
+        refused: set[str] = set()
+        if statements.ADVANCE.run(self.connection, counts) != len(counts):
+            refused = self._behind(ordered)
+        going = [one for one in ordered if one.run not in refused]
+        now = self._clock()
+        rows = [
+            (one.run, seq, one.epoch, kind, encode(body), now)
+            for one in going
+            for seq, (kind, body) in enumerate(one.events, one.first_seq)
+        ]
         if rows:
-            statements.SET_NODES.run(self.connection, rows)
+            statements.ADD_EVENTS.run(self.connection, rows)
+        nodes = [
+            (one.run, node, row.key, row.attempt, str(row.state), row.reused_from)
+            for one in going
+            for node, row in sorted(one.nodes.items())
+        ]
+        if nodes:
+            statements.SET_NODES.run(self.connection, nodes)
+        return refused
+
+    def _behind(self, runs: Sequence[Advance]) -> set[str]:
+        """Those that are not where they should have come by now."""
+        there: dict[str, tuple[int, int]] = {}
+        for some in _chunks([one.run for one in runs]):
+            rows = self.connection.execute(
+                select(_runs.c.id, _runs.c.epoch, _runs.c.next_seq).where(_runs.c.id.in_(some))
+            )
+            there.update((row.id, (row.epoch, row.next_seq)) for row in rows)
+        return {one.run for one in runs if there.get(one.run) != (one.epoch, one.first_seq + len(one.events))}
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -419,20 +445,38 @@ class Transaction:
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
-    def claim_jobs(self, wanted: Sequence[tuple[str, str]], worker: str, backend: str) -> list[Claim]:
+    def look_up(self, keys: Sequence[str]) -> dict[str, Claim]:
+        """What `claim_jobs` would say of each job now; nothing is written, and nobody has to wait."""
+        rows: dict[str, Any] = {}
+        for some in _chunks(sorted(set(keys))):
+            rows.update((row[0], row) for row in self.connection.execute(statements.CLAIMABLE_JOBS, {"keys": some}))
+        return {key: _claim(rows[key], "") if key in rows else Claim(key, 1, True, None, "") for key in keys}
+
+    def claim_jobs(
+        self,
+        wanted: Sequence[tuple[str, str]],
+        worker: str,
+        backend: str,
+        *,
+        reused: Sequence[tuple[str, int]] = (),
+    ) -> list[Claim]:
         """What to do about each job of (key, run that needs it): reuse it, follow its attempt, or begin a new one.
 
-        Whoever asks first begins; the row is there, in state queued, before the backend hears of it.
+        Whoever asks first begins; the row is there, in state queued, before the backend hears of it. Raises Conflict if one
+        of `reused`, attempts that counted when they were looked up, does so no more; until the end of this transaction
+        they do.
         """
-        if not wanted:
-            return []
         names = sorted({key for key, _ in wanted})
-        statements.ADD_KEYS.run(self.connection, [(key,) for key in names])
+        if names:
+            statements.ADD_KEYS.run(self.connection, [(key,) for key in names])
         rows: dict[str, Any] = {}
-        for some in _chunks(names):
+        for some in _chunks(sorted({*names, *(key for key, _ in reused)})):
             if self.connection.dialect.name == "postgresql":  # a writer of SQLite is alone anyway
                 self.connection.execute(statements.LOCK_KEYS, {"keys": some})
             rows.update((row[0], row) for row in self.connection.execute(statements.CLAIMABLE_JOBS, {"keys": some}))
+        for key, attempt in reused:
+            if key not in rows or rows[key].counts != attempt:
+                raise Conflict(f"outputs {key}/{attempt} are nobody's any more")
         now = self._clock()
         claims: dict[str, Claim] = {}
         again: list[Claim] = []
@@ -442,14 +486,9 @@ class Transaction:
                 first = claims[key]
                 again.append(Claim(key, first.attempt, False, first.outcome, first.first_run))
                 continue
-            row = rows[key]
-            if row.counts:
-                claims[key] = Claim(key, row.counts, False, outcome_of(row), row.first_run)
-            elif row.latest and row.state in ("queued", "running"):
-                claims[key] = Claim(key, row.latest, False, None, row.first_run)
-            else:
-                claims[key] = Claim(key, row.latest + 1, True, None, run)
-                new.append((key, row.latest + 1, "queued", backend, now, worker, run))
+            claims[key] = claim = _claim(rows[key], run)
+            if claim.begun:
+                new.append((key, claim.attempt, "queued", backend, now, worker, run))
         if new:
             statements.ADD_JOBS.run(self.connection, new)
             statements.SET_LATEST.run(self.connection, [(job[1], job[0]) for job in new])
@@ -637,6 +676,15 @@ class Transaction:
         for some in _chunks(sorted({key for key, _ in wanted})):
             rows.extend(self.connection.execute(_jobs.select().where(_jobs.c.key.in_(some))))
         return [row for row in rows if (row.key, row.attempt) in wanted]
+
+
+def _claim(row: Any, run: str) -> Claim:
+    """What to do about a job, by its row of CLAIMABLE_JOBS, for a run that needs it."""
+    if row.counts:
+        return Claim(row[0], row.counts, False, outcome_of(row), row.first_run)
+    if row.latest and row.state in ("queued", "running"):
+        return Claim(row[0], row.latest, False, None, row.first_run)
+    return Claim(row[0], row.latest + 1, True, None, run)
 
 
 def _try_of(row: Any) -> Try:

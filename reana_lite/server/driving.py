@@ -47,6 +47,9 @@ LATER_S = 30.0
 CLEARED_S = 86400.0
 """How often copies of uploaded files that nobody uses are removed (seconds)."""
 
+PATIENCE_S = 10.0
+"""How long this process waits for a bucket that does not answer (seconds); later it asks again. Turns wait for less."""
+
 AGAIN_S = 5.0
 """How long the loop waits when the database or the storage does not answer (seconds)."""
 
@@ -212,6 +215,6 @@ def main(settings: Settings, *, only_enrol: bool = False) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server, which then ends this
     from reana_lite.server.app import open_storage
 
-    storage = open_storage(settings)
+    storage = open_storage(settings).within(PATIENCE_S)
     act = enrol if only_enrol else drive
     act(settings, database=Database(settings.database), storage=storage, until=lambda: asked_to_end)

@@ -27,6 +27,11 @@ class Storage(Protocol):
         """Raises Unavailable, with the reason, unless it can be written to."""
         ...
 
+    def within(self, patience_s: float) -> Storage:
+        """The same storage, which gives up on what does not answer after so long (seconds), roughly: for those who cannot
+        wait. One that always answers is its own."""
+        ...
+
     def keep_tree(self, source: Path, folder: str) -> Input:
         """Keep a copy of a folder, or of one file as a tree of one; the Input places it at `folder` (virtual).
 

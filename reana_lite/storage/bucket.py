@@ -34,6 +34,9 @@ PART_BYTES = 16 << 20
 SMALL_BYTES = 4 << 20
 """An object that is not larger is written in one request, and digested while it is read rather than beside."""
 
+ANSWER_S = 10.0
+"""A service that is alive may take so long to begin with an answer (seconds), also for those who have less patience."""
+
 CHUNK_BYTES = 1 << 20
 """How much of an answer is taken at a time."""
 
@@ -94,11 +97,18 @@ class Bucket:
     def __init__(self, settings: S3Settings, *, patience_s: float, threads: int) -> None:
         self.name = settings.bucket
         self.address = f"{settings.endpoint}/{settings.bucket}"
-        self.client = _client(settings, settings.endpoint, threads)
+        answer_s = min(60.0, max(patience_s, ANSWER_S))
+        self.client = _client(settings, settings.endpoint, threads, answer_s=answer_s)
         public = settings.public_endpoint or settings.endpoint
-        self._public = self.client if public == settings.endpoint else _client(settings, public, 1)
+        self._public = self.client if public == settings.endpoint else _client(settings, public, 1, answer_s=answer_s)
         self._public_url = public.rstrip("/")
+        self._settings = settings
         self._patience_s = patience_s
+        self._threads = threads
+
+    def within(self, patience_s: float) -> Bucket:
+        """The same bucket with other patience, on connections of its own."""
+        return Bucket(self._settings, patience_s=patience_s, threads=self._threads)
 
     def exists(self) -> bool:
         """Whether the bucket is there."""
@@ -300,12 +310,13 @@ def _valid(valid_s: float) -> timedelta:
     return timedelta(seconds=int(valid_s))
 
 
-def _client(settings: S3Settings, url: str, threads: int) -> Minio:
+def _client(settings: S3Settings, url: str, threads: int, *, answer_s: float) -> Minio:
     scheme, _, host = url.rpartition("://")
     pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=5, read=60),
+        timeout=urllib3.Timeout(connect=min(5.0, answer_s), read=answer_s),
         maxsize=max(threads, 4) * 4,
-        retries=urllib3.Retry(total=1, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
+        # tried again by `_do`, which knows for how long
+        retries=urllib3.Retry(total=1, connect=0, read=0, status=0, status_forcelist=[500, 502, 503, 504]),
         ca_certs=os.environ.get("SSL_CERT_FILE"),
         cert_reqs="CERT_REQUIRED",
     )

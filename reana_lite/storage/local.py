@@ -39,6 +39,10 @@ class LocalStorage:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - links in the root stay as the user wrote them
         self._tmp = self.root / "tmp"
 
+    def within(self, patience_s: float) -> LocalStorage:
+        """This very storage: the file system waits as long as it likes."""
+        return self
+
     def check(self) -> None:
         """Raises Unavailable, with the reason, unless it can be written to; clears away what dead processes left."""
         with told(f"use the storage folder {self.root}"):

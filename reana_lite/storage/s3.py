@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import copy
 from pathlib import Path, PurePath
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -50,6 +51,12 @@ class S3Storage:
         self.prefix = settings.prefix
         self.bucket = Bucket(settings, patience_s=patience_s, threads=threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="s3")
+
+    def within(self, patience_s: float) -> S3Storage:
+        """The same storage with other patience, on connections of its own."""
+        other = copy(self)
+        other.bucket = self.bucket.within(patience_s)
+        return other
 
     def check(self) -> None:
         """Raises Unavailable, with the reason, unless the bucket is there and can be written to."""
@@ -209,13 +216,13 @@ class S3Storage:
         manifest = self._complete(key, attempt)
         self.remove(to, 1)
 
-        def copy(artifact: Artifact) -> None:
+        def copy_file(artifact: Artifact) -> None:
             try:
                 self.bucket.copy(self._file(key, attempt, artifact.path), self._file(to, 1, artifact.path))
             except Absent as error:
                 raise Damaged.at(key, attempt, artifact.path) from error
 
-        for _ in self._threads.map(copy, [a for a in manifest.artifacts if a.kind == "file"]):
+        for _ in self._threads.map(copy_file, [a for a in manifest.artifacts if a.kind == "file"]):
             pass
         self.bucket.put(self._name(to, 1, "manifest.json"), manifest.to_json().encode())
         return manifest.digest
@@ -327,7 +334,7 @@ class S3Storage:
     def permit(self, key: str, attempt: int, *, valid_s: float, max_bytes: int) -> Permit:
         """The right to add objects (at most `max_bytes` each) of one attempt until `valid_s` from now, and no others.
 
-        Names: `fields["key"]` + "files/" + names.file_name(path), or + "log", "stager.json", "manifest.json".
+        Names: `fields["key"]` + "files/" + names.file_name(path), or + "log", "begun.json", "stager.json", "manifest.json".
         """
         prefix = f"{self.prefix}{place_name(key, attempt)}"
         return self.bucket.permit(prefix, valid_s=valid_s, max_bytes=max_bytes)

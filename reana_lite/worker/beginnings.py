@@ -1,26 +1,28 @@
 """Jobs are begun: who is next (admission.py), what is there already and is reused, what somebody else is computing.
 
-All of it is written in the turn's transaction; the backend is told afterwards, by the outbox. Only the loop calls this.
+What is chosen, and what is reused, is found out before the transaction of a turn; in it the jobs are claimed, and the
+backend is told afterwards, by the outbox. Only the loop calls this.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from reana_lite.backends.base import Backend
-from reana_lite.database import Transaction
+from reana_lite.database import Database, Transaction
+from reana_lite.database.records import Claim
 from reana_lite.drive import Drive, NodeRow
-from reana_lite.errors import Unavailable
+from reana_lite.errors import Conflict, Unavailable
 from reana_lite.event import JobFailed, SubmitJob
-from reana_lite.inputs import bound
+from reana_lite.inputs import Inputs, bound
 from reana_lite.job import Cause, job_key
 from reana_lite.retry import memory
 from reana_lite.storage.base import Storage
 from reana_lite.worker.admission import Line, why_waiting
 from reana_lite.worker.environments import Environments, Refused
 from reana_lite.worker.outbox import Outbox
-from reana_lite.worker.turn import POLL_S, Active, Hands, Turn
+from reana_lite.worker.turn import POLL_S, Active, Hands, Overtaken, Place, Turn
 
 
 class Beginnings:
@@ -34,9 +36,11 @@ class Beginnings:
         worker: str,
         hands: Hands,
         *,
+        database: Database,
         backend: Backend,
         storage: Storage,
         environments: Environments,
+        inputs: Inputs,
         outbox: Outbox,
         per_user: int,
         jobs_at_most: int,
@@ -44,9 +48,11 @@ class Beginnings:
     ) -> None:
         self.worker = worker
         self.hands = hands
+        self.database = database
         self.backend = backend
         self.storage = storage
         self.environments = environments
+        self.inputs = inputs
         self.outbox = outbox
         self.per_user = per_user
         self.jobs_at_most = jobs_at_most
@@ -65,58 +71,87 @@ class Beginnings:
             return self.environments.ready
         return not self.give_nothing and self.backend.room() > 0
 
-    def admit(self, transaction: Transaction, turn: Turn) -> None:
-        """Begin jobs, fairly between owners and runs, as long as there is room; what is there already is reused."""
+    def choose(self, turn: Turn) -> None:
+        """Choose jobs to begin, fairly between owners and runs, as long as there is room; what is there already is reused.
+
+        Reads storage, and writes nothing; `begin` does.
+        """
         now = time.monotonic()
         for drive in self.hands.drives.values():
             if drive.later:
                 drive.due(now)
         drives = self._eager()
-        if not drives:
-            return
-        room = self._room(transaction, drives)
-        while room > 0:
-            forget_damaged(transaction, turn, self.hands)
-            batch = self._next_jobs(room, turn)
+        room = self._room(drives, turn) if drives else 0
+        gone: set[Place] = {*turn.spoiled}
+        over = {(key, attempt) for key, attempt, _ in turn.ended}
+        while (left := room - len(turn.chosen)) > 0 and not turn.stands:
+            gone.update(place for drive in self.hands.drives.values() for place in drive.damaged)
+            batch = self._next_jobs(left, turn)
             if not batch:
                 return
+            with self.database._peek() as peek:
+                known = peek.look_up([key for key, _, _ in batch])
+            for key, drive, submit in batch:
+                claim = known[key]
+                place = (key, claim.attempt)
+                if drive.trouble is not None or drive.finish is not None:
+                    continue  # its engine is done with it, or its log is read again
+                if claim.outcome is not None and place not in gone:
+                    with turn.watching(drive):
+                        there = self._reuse(drive, submit, claim, turn)
+                    if there or drive.trouble is not None:
+                        continue
+                    gone.add(place)
+                if claim.outcome is not None or (claim.begun and claim.attempt > 1) or place in over:
+                    self.inputs.look_again(drive, submit)  # an attempt that was lost may have changed them
+                    turn.looked.add(key)
+                turn.chosen.append((key, drive, submit))
+                self.under_way[drive.owner] = self.under_way.get(drive.owner, 0) + 1
+
+    def begin(self, transaction: Transaction, turn: Turn) -> None:
+        """Begin the jobs chosen, or follow them where somebody else has begun them. Reads no storage.
+
+        Raises Overtaken if what was found to be there is gone by now.
+        """
+        gone = {*turn.spoiled, *turn.forgotten}
+        gone.update(place for drive in self.hands.drives.values() for place in drive.damaged)
+        forget_damaged(transaction, turn, self.hands)
+        for key, attempt in turn.forgotten:
+            transaction.forget_job(key, attempt)
+        reused = [place for place in turn.reused if place not in gone]
+        chosen = [
+            (key, drive, submit)
+            for key, drive, submit in self._allowed(transaction, turn)
+            if drive.trouble is None and drive.finish is None and submit.node not in drive.released
+        ]
+        try:
             claims = transaction.claim_jobs(
-                [(key, drive.run) for key, drive, _ in batch], self.worker, self.backend.name
+                [(key, drive.run) for key, drive, _ in chosen], self.worker, self.backend.name, reused=reused
             )
-            anew = [(claim.key, claim.attempt) for claim in claims if claim.begun and claim.attempt > 1]
-            tries = transaction.tries([(key, attempt - 1) for key, attempt in anew]) if anew else {}
-            for (key, drive, submit), claim in zip(batch, claims, strict=True):
-                turn.changed[drive.run] = drive
-                whole = claim.outcome is not None and self._is_whole(drive, key, claim.attempt, claim.outcome.digest)
-                missing = drive.missing_outputs(submit, key, claim.attempt) if whole else []
-                if drive.trouble is not None and not claim.begun:
-                    room = 0  # nothing more is asked of this storage in this turn, which others wait for
-                    continue
-                if claim.outcome is not None and whole and not missing:
-                    reused_from = "" if claim.first_run == drive.run else claim.first_run
-                    drive.finished_job(submit, key, claim.attempt, digest=claim.outcome.digest, reused_from=reused_from)
-                    continue
-                if claim.outcome is not None:
-                    what = "lack what it is to publish" if missing else "are damaged"
-                    self.environments.say(f"{drive.run}: kept outputs of {submit.node} {what}: computing them again")
-                    transaction.forget_job(key, claim.attempt)
-                    drive.queue.appendleft(submit)
-                    continue
-                held = claim.begun or (key, claim.attempt) in self.hands.held
-                active = Active(claim.attempt, [(drive, submit)], held, first=(drive, submit))
-                if (key, claim.attempt - 1) in tries:
-                    active.memory_bytes = memory(
-                        tries[key, claim.attempt - 1],
-                        submit.job.resources.memory_bytes,
-                        memory_limit_bytes=self.memory_limit_bytes,
-                    )
-                self.hands.active[key] = active
-                drive.waiting[submit.node] = submit
-                drive.nodes[submit.node] = NodeRow(key, claim.attempt, "queued")
-                if claim.begun:
-                    room -= 1
-                    self.under_way[drive.owner] = self.under_way.get(drive.owner, 0) + 1
-                    turn.begun.append((key, claim.attempt, drive, submit))
+        except Conflict as error:
+            raise Overtaken from error
+        anew = [(claim.key, claim.attempt) for claim in claims if claim.begun and claim.attempt > 1]
+        if not turn.looked.issuperset(key for key, _ in anew):
+            raise Overtaken
+        tries = transaction.tries([(key, attempt - 1) for key, attempt in anew]) if anew else {}
+        for (key, drive, submit), claim in zip(chosen, claims, strict=True):
+            turn.changed[drive.run] = drive
+            if claim.outcome is not None:  # just now: the next turn takes it
+                drive.queue.appendleft(submit)
+                continue
+            held = claim.begun or (key, claim.attempt) in self.hands.held
+            active = Active(claim.attempt, [(drive, submit)], held, first=(drive, submit))
+            if (key, claim.attempt - 1) in tries:
+                active.memory_bytes = memory(
+                    tries[key, claim.attempt - 1],
+                    submit.job.resources.memory_bytes,
+                    memory_limit_bytes=self.memory_limit_bytes,
+                )
+            self.hands.active[key] = active
+            drive.waiting[submit.node] = submit
+            drive.nodes[submit.node] = NodeRow(key, claim.attempt, "queued")
+            if claim.begun:
+                turn.begun.append((key, claim.attempt, drive, submit))
 
     def reasons(self) -> dict[str, str]:
         """Why runs that have jobs to begin have not begun them, for at most a hundred of them."""
@@ -139,26 +174,57 @@ class Beginnings:
         drives = self.hands.drives.values()
         return [drive for drive in drives if drive.queue and drive.finish is None and drive.trouble is None]
 
-    def _room(self, transaction: Transaction, drives: Sequence[Drive]) -> int:
-        """How many jobs may be begun now; and who has how many under way, where that decides who is next."""
+    def _room(self, drives: Sequence[Drive], turn: Turn) -> int:
+        """How many jobs may be chosen now; and who has how many under way, where that decides who is next."""
         room = self.backend.room() - self.outbox.waiting
         if room <= 0:
             return 0
         owners = {drive.owner for drive in drives}
-        self._read_quotas(transaction)
-        if self.per_user or self.jobs_at_most or not owners.isdisjoint(self._quotas):
-            transaction.alone()
+        self.under_way = {}
+        with self.database._peek() as peek:
+            self._read_quotas(peek)
+            if len(owners) > 1 or self._is_limited(owners):
+                self.under_way = peek.open_jobs()
             if self.jobs_at_most:
-                room = min(room, self.jobs_at_most - sum(transaction.open_jobs(self.backend.name).values()))
-            self.under_way = transaction.open_jobs()
-        elif len(owners) > 1:
-            self.under_way = transaction.open_jobs()
-        else:
-            self.under_way = {}
-        limits = {owner: limit for owner in owners if (limit := self._limit(owner)) is not None}
-        allowed = any(owner not in limits or self.under_way.get(owner, 0) < limits[owner] for owner in owners)
+                open_jobs = sum(peek.open_jobs(self.backend.name).values()) - sum(turn.freed.values())
+                room = min(room, self.jobs_at_most - open_jobs)
+        for owner, count in turn.freed.items():  # not written yet
+            self.under_way[owner] = self.under_way.get(owner, 0) - count
+        allowed = any(self._may_begin(owner) for owner in owners)
         self.give_nothing = room <= 0 or not allowed
         return 0 if self.give_nothing else room
+
+    def _allowed(self, transaction: Transaction, turn: Turn) -> list[tuple[str, Drive, SubmitJob]]:
+        """Those of the jobs chosen that the bounds allow, which hold over all workers; the others wait."""
+        chosen = turn.chosen
+        if not chosen or not self._is_limited({drive.owner for _, drive, _ in chosen}):
+            return chosen
+        transaction.alone()
+        self.under_way = transaction.open_jobs()
+        room = len(chosen)
+        if self.jobs_at_most:
+            room = self.jobs_at_most - sum(transaction.open_jobs(self.backend.name).values())
+        allowed: list[tuple[str, Drive, SubmitJob]] = []
+        late: list[tuple[str, Drive, SubmitJob]] = []
+        for one in chosen:
+            owner = one[1].owner
+            if len(allowed) < room and self._may_begin(owner):
+                allowed.append(one)
+                self.under_way[owner] = self.under_way.get(owner, 0) + 1
+            else:
+                late.append(one)
+        for _, drive, submit in reversed(late):
+            drive.queue.appendleft(submit)
+        self.give_nothing = self.give_nothing or (bool(late) and not allowed)
+        return allowed
+
+    def _is_limited(self, owners: Collection[str]) -> bool:
+        """Whether there are bounds to what these may begin, which others may reach at the same time."""
+        return bool(self.per_user or self.jobs_at_most) or not self._quotas.keys().isdisjoint(owners)
+
+    def _may_begin(self, owner: str) -> bool:
+        limit = self._limit(owner)
+        return limit is None or self.under_way.get(owner, 0) < limit
 
     def _limit(self, owner: str) -> int | None:
         """How many jobs an owner may have under way, on all workers; None: as many as there is room for."""
@@ -173,7 +239,7 @@ class Beginnings:
     def _next_jobs(self, room: int, turn: Turn) -> list[tuple[str, Drive, SubmitJob]]:
         """Up to `room` jobs that nobody here is executing, in the order of the queue; the rest of their nodes just wait."""
         batch: list[tuple[str, Drive, SubmitJob]] = []
-        taken: set[str] = set()
+        taken = {key for key, _, _ in turn.chosen}
         drives = self._eager()
         limits = {drive.owner: limit for drive in drives if (limit := self._limit(drive.owner)) is not None}
         line = Line(drives, self.under_way, limits)
@@ -209,6 +275,28 @@ class Beginnings:
         active.nodes.append((drive, submit))
         drive.waiting[submit.node] = submit
         drive.nodes[submit.node] = NodeRow(key, active.attempt, "running" if active.started else "queued")
+
+    def _reuse(self, drive: Drive, submit: SubmitJob, claim: Claim, turn: Turn) -> bool:
+        """Take the kept outputs of a job if they are there, and all that the run needs is among them; else they are to be
+        forgotten, unless storage does not tell."""
+        assert claim.outcome is not None
+        missing: list[str] = []
+        whole = self._is_whole(drive, claim.key, claim.attempt, claim.outcome.digest)
+        if whole:
+            missing = drive.missing_outputs(submit, claim.key, claim.attempt)
+        if drive.trouble is not None:
+            return False
+        place = (claim.key, claim.attempt)
+        if whole and not missing:
+            turn.changed[drive.run] = drive
+            turn.reused.append(place)
+            reused_from = "" if claim.first_run == drive.run else claim.first_run
+            drive.finished_job(submit, *place, digest=claim.outcome.digest, reused_from=reused_from)
+            return True
+        what = "lack what it is to publish" if missing else "are damaged"
+        self.environments.say(f"{drive.run}: kept outputs of {submit.node} {what}: computing them again")
+        turn.forgotten.append(place)
+        return False
 
     def _is_whole(self, drive: Drive, key: str, attempt: int, digest: str) -> bool:
         """Kept outputs are still there as recorded (their bytes are checked by `recast cache verify`)."""

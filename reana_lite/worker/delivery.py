@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from reana_lite.database import Transaction
+from reana_lite.backends.base import Report
+from reana_lite.database import Database
 from reana_lite.drive import NodeRow
 from reana_lite.event import JobStarted
 from reana_lite.inputs import Inputs
@@ -24,54 +25,66 @@ class Delivery:
     """See the module. `memory_limit_bytes`: up to which memory a job that ran out of it is tried again."""
 
     def __init__(
-        self, hands: Hands, *, environments: Environments, inputs: Inputs, counters: Counters, memory_limit_bytes: int
+        self,
+        hands: Hands,
+        *,
+        database: Database,
+        environments: Environments,
+        inputs: Inputs,
+        counters: Counters,
+        memory_limit_bytes: int,
     ) -> None:
         self.hands = hands
+        self.database = database
         self.environments = environments
         self.inputs = inputs
         self.counters = counters
         self.memory_limit_bytes = memory_limit_bytes
 
-    def take_reports(self, transaction: Transaction, turn: Turn) -> None:
-        """Starts and ends; the start of what has ended as well by now is not worth an event."""
+    def take_reports(self, turn: Turn) -> None:
+        """Starts and ends; the start of what has ended as well by now is not worth an event.
+
+        Nothing is written: this reads storage, and nobody else can write while a transaction is open.
+        """
         over = {(report.key, report.attempt) for report in turn.reports if report.outcome is not None}
-        ended: list[tuple[str, int, JobOutcome]] = []
+        ended: list[tuple[Report, JobOutcome]] = []
         for report in turn.reports:
+            if report.outcome is not None:
+                ended.append((report, report.outcome))
+                continue
             place = (report.key, report.attempt)
             active = self.hands.active.get(report.key)
-            mine = active is not None and active.attempt == report.attempt
-            if report.outcome is None:
-                if active is not None and mine and not active.started and place not in over:
-                    active.started = True
-                    turn.started.append(place)
-                    for drive, submit in active.nodes:
-                        drive.nodes[submit.node] = NodeRow(report.key, report.attempt, "running")
-                        drive.take(JobStarted(submit.node, report.key, report.attempt))
-                        turn.changed[drive.run] = drive
+            if active is None or active.attempt != report.attempt or active.started or place in over:
                 continue
-            outcome = report.outcome
-            if active is not None and mine:
-                outcome = judged(outcome, report.key, active=active)
-                outcome = with_environment(outcome, active, environments=self.environments)
-            ended.append((report.key, report.attempt, outcome))
-        turn.ended += self.deliver_all(transaction, turn, ended)
+            active.started = True
+            turn.started.append(place)
+            for drive, submit in active.nodes:
+                drive.nodes[submit.node] = NodeRow(report.key, report.attempt, "running")
+                drive.take(JobStarted(submit.node, report.key, report.attempt))
+                turn.changed[drive.run] = drive
+        places = [(report.key, report.attempt, outcome) for report, outcome in ended]
+        outcomes = self._deliver_all(turn, places, ours=True)
+        turn.ended += outcomes
+        if rest := [report for report, _ in ended[len(outcomes) :]]:  # for the next turn
+            left = set(map(id, rest))
+            turn.reports = [report for report in turn.reports if id(report) not in left]
+            self.hands.reports += rest
 
-    def deliver_followed(
-        self, transaction: Transaction, turn: Turn, ended: Sequence[tuple[str, int, JobOutcome]]
-    ) -> None:
+    def deliver_followed(self, turn: Turn, ended: Sequence[tuple[str, int, JobOutcome]]) -> None:
         """Attempts that other workers have begun, or that ended while their runs were aside, have ended so."""
-        judgements = []
-        for key, attempt, outcome in ended:
-            active = self.hands.active.get(key)
-            judgements.append((key, attempt, outcome if active is None else judged(outcome, key, active=active)))
-        self.deliver_all(transaction, turn, judgements)
+        self._deliver_all(turn, ended, ours=False)
 
-    def deliver_all(
-        self, transaction: Transaction, turn: Turn, ended: Sequence[tuple[str, int, JobOutcome]]
+    def _deliver_all(
+        self, turn: Turn, ended: Sequence[tuple[str, int, JobOutcome]], *, ours: bool
     ) -> list[tuple[str, int, JobOutcome]]:
-        """Tell every node that waits for one of these attempts how it ended; gives the outcomes with their reasons."""
+        """Tell every node that waits for one of these attempts how it ended; gives the outcomes with their reasons, and for
+        attempts of this worker's backend (`ours`) the software they ran in.
+
+        They are fewer than were given if storage holds up the turn for too long.
+        """
+        told: list[tuple[str, int, JobOutcome]] = []
         if not ended:
-            return []
+            return told
         given: dict[Place, int] = {}
         for key, attempt, outcome in ended:
             active = self.hands.active.get(key)
@@ -79,13 +92,18 @@ class Delivery:
                 had = active.memory_bytes or active.nodes[0][1].job.resources.memory_bytes
                 if had:
                     given[key, attempt] = had
-        told = with_reasons(transaction, ended, given=given)
-        for key, attempt, outcome, tries in told:
+        for key, attempt, outcome, tries in with_reasons(self.database, ended, given=given):
+            if turn.stands:
+                break
             active = self.hands.active.get(key)
             if active is not None and active.attempt == attempt:
+                outcome = judged(outcome, key, active=active, turn=turn)
+                if ours:
+                    outcome = with_environment(outcome, active, environments=self.environments)
                 again = decide(outcome, tries, memory_limit_bytes=self.memory_limit_bytes)
                 self._deliver(key, self.hands.active.pop(key), turn, outcome=outcome, again=again)
-        return [(key, attempt, outcome) for key, attempt, outcome, _ in told]
+            told.append((key, attempt, outcome))
+        return told
 
     def _deliver(self, key: str, active: Active, turn: Turn, *, outcome: JobOutcome, again: Retry | None) -> None:
         """Tell every node that waits for it how an attempt ended; what is tried again goes back to the queue.
@@ -94,8 +112,11 @@ class Delivery:
         """
         attempt = active.attempt
         if active.begun and active.first is not None:
+            turn.freed[active.first[0].owner] += 1
             turn.spoiled += self.inputs.ended(*active.first, outcome)
         for drive, submit in active.nodes:
+            if drive.trouble is not None:  # it is read from its log again later, and what has become of this, too
+                continue
             turn.changed[drive.run] = drive
             mine = active.begun and active.first is not None and drive is active.first[0]
             if again is not None and again.words:
@@ -112,6 +133,7 @@ class Delivery:
                 else:
                     drive.queue.appendleft(submit)
             elif outcome.state is JobState.FINISHED or (outcome.details.get("missing_outputs") and not drive.strict):
-                drive.finished_job(submit, key, attempt, digest=outcome.digest, reused_from="")
+                with turn.watching(drive):
+                    drive.finished_job(submit, key, attempt, digest=outcome.digest, reused_from="")
             else:
                 drive.failed_job(submit, key, attempt, outcome=outcome)

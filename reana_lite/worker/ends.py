@@ -8,21 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reana_lite.database import Transaction
+from reana_lite.database import Database
 from reana_lite.drive import Drive
 from reana_lite.event import SubmitJob
 from reana_lite.job import Cause, EnvironmentKind, JobOutcome, JobState
 from reana_lite.retry import SHUT_DOWN, Retry, Try, may_retry, retry
 from reana_lite.worker.environments import Environments
-from reana_lite.worker.turn import Active
+from reana_lite.worker.turn import Active, Turn
 
 
-def judged(outcome: JobOutcome, key: str, *, active: Active) -> JobOutcome:
+def judged(outcome: JobOutcome, key: str, *, active: Active, turn: Turn) -> JobOutcome:
     """The outcome, failed if a run that is strict misses an output; nobody reuses it then."""
     if outcome.state is not JobState.FINISHED:
         return outcome
     for drive, submit in active.nodes:
-        missing = drive.missing_outputs(submit, key, active.attempt)
+        with turn.watching(drive):
+            missing = drive.missing_outputs(submit, key, active.attempt)
         if missing:
             names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             text = f"it ended well but did not write what it is to publish: {names}"
@@ -48,14 +49,17 @@ def with_environment(outcome: JobOutcome, active: Active, *, environments: Envir
 
 
 def with_reasons(
-    transaction: Transaction, ended: Sequence[tuple[str, int, JobOutcome]], *, given: dict[tuple[str, int], int]
+    database: Database, ended: Sequence[tuple[str, int, JobOutcome]], *, given: dict[tuple[str, int], int]
 ) -> list[tuple[str, int, JobOutcome, list[Try]]]:
     """The outcomes with the platform's reason and the memory they had, and what was tried before and with them.
 
     Asks the database only where something may be tried again. `given`: memory of attempts that had another than asked for.
     """
     asked = [(key, attempt) for key, attempt, outcome in ended if may_retry(outcome.cause)]
-    known = transaction.tries(asked) if asked else {}
+    known: dict[tuple[str, int], list[Try]] = {}
+    if asked:
+        with database._peek() as peek:
+            known = peek.tries(asked)
     told = []
     for key, attempt, outcome in ended:
         tries = known.get((key, attempt), [])

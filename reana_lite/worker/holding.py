@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from reana_lite import __version__
 from reana_lite.backends.base import Backend, Say
 from reana_lite.database import Database, Transaction
-from reana_lite.database.records import TERMINAL_RUN
+from reana_lite.database.records import TERMINAL_RUN, Advance
 from reana_lite.database.secrets import of_run
 from reana_lite.drive import Drive
 from reana_lite.engine import ENGINE_VERSION
@@ -28,8 +29,17 @@ from reana_lite.worker.turn import LEASE_S, Active, Aside, Hands, Turn
 
 log = logging.getLogger(__name__)
 
+Harvest = tuple[dict[str, dict[str, Any]], list[str]]
+"""Documents of a run by kind, and a sentence for each that could not be read."""
+
 ASIDE_S, LONGEST_ASIDE_S = 1.0, 60.0
 """How long a run is put aside the first time, and at most (seconds)."""
+
+AT_ONCE_S = 0.1
+"""How long the loop waits for the results of runs that have just succeeded (seconds): the usual ones are there at once."""
+
+HARVESTED_AT_ONCE = 4
+"""Runs whose results are read side by side."""
 
 CHECK_S = 5.0
 """How long the storage is taken to be well after it has answered (seconds)."""
@@ -45,6 +55,7 @@ class Holding:
         *,
         database: Database,
         storage: Storage,
+        harvested: Storage,
         backend: Backend,
         outbox: Outbox,
         say: Say,
@@ -54,11 +65,14 @@ class Holding:
         self.hands = hands
         self.database = database
         self.storage = storage
+        self.harvested = harvested
         self.backend = backend
         self.outbox = outbox
         self.say = say
         self.host = host
         self._checked_at = -CHECK_S
+        self._harvests: dict[str, tuple[Drive, Future[Harvest]]] = {}
+        self._harvester = ThreadPoolExecutor(HARVESTED_AT_ONCE, thread_name_prefix="harvest")
 
     def adopt(self, wanted: set[str] | None, campaign: str, at_once: int | None) -> None:
         """Take up runs that are queued, or whose worker is gone."""
@@ -202,30 +216,37 @@ class Holding:
                         else:
                             del self.hands.active[key]
 
+    def set_aside(self, turn: Turn) -> None:
+        """Runs that storage keeps from going on wait; raises Unavailable if it does not answer at all."""
+        for drive in self.hands.drives.values():
+            if drive.trouble is not None:
+                turn.changed.pop(drive.run, None)
+                self._put_aside(drive, drive.trouble)
+
     def write(self, transaction: Transaction, turn: Turn) -> None:
         """What became of the runs in this turn."""
         forget_damaged(transaction, turn, self.hands)
         for run, drive in list(self.hands.drives.items()):
-            if drive.trouble is not None:
-                self._put_aside(drive, drive.trouble)
+            if drive.trouble is not None:  # a request to stop it, seen in this turn, has not come to anything
                 turn.changed.pop(run, None)
                 del self.hands.drives[run]
-                transaction.forget_stop_taken(run)  # if it was taken in this turn, it has not come to anything
                 self._give_up(transaction, turn, drive)
-        for run, drive in list(turn.changed.items()):
-            try:
-                transaction.append_events(run, drive.epoch, drive.seq, drive.fresh)
-            except (Conflict, NotFound):
-                self.say(f"{run}: another worker has taken this run over, or stopped it")
-                del turn.changed[run]
-                self.hands.drives.pop(run, None)
-                self.hands.aside.pop(run, None)
-                self._give_up(transaction, turn, drive)
-                continue
+        for run in turn.dropped:
+            transaction.set_run_state(run, RunState.STOPPED)
+        advances = [
+            Advance(run, drive.epoch, drive.seq, drive.fresh, drive.nodes, drive.engine.progress())
+            for run, drive in turn.changed.items()
+        ]
+        for run in sorted(transaction.advance(advances)):
+            self.say(f"{run}: another worker has taken this run over, or stopped it")
+            self.hands.drives.pop(run, None)
+            self.hands.aside.pop(run, None)
+            self._give_up(transaction, turn, turn.changed.pop(run))
+        for run, drive in turn.changed.items():
+            if run in turn.stop_requests:
+                transaction.take_stop_request(run)
             if drive.fresh and self.hands.aside.pop(run, None) is not None:
                 turn.said.append(f"{run}: it goes on")
-            transaction.set_nodes(run, drive.nodes)
-            transaction.set_progress(run, drive.engine.progress())
             if drive.finish is not None and drive.finish.state is not RunState.FINISHED:
                 transaction.set_run_state(run, drive.finish.state, error=drive.finish.error)
 
@@ -235,9 +256,9 @@ class Holding:
         Should this process end before, the log tells the next worker that only this is left to be done.
         """
         finished = []
-        for run, drive in list(self.hands.over.items()):
+        for run, drive, future in self._reaped():
             try:
-                documents, problems = self._harvest(drive)
+                documents, problems = future.result()
             except Unavailable as error:
                 self._put_aside(drive, error)
                 del self.hands.over[run]
@@ -260,14 +281,36 @@ class Holding:
             self.hands.aside.pop(run, None)
         return finished
 
-    def _harvest(self, drive: Drive) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    def _reaped(self) -> list[tuple[str, Drive, Future[Harvest]]]:
+        """The runs whose results have been read, by threads beside the loop: others do not wait for storage."""
+        over = self.hands.over
+        for run, drive in over.items():
+            known = self._harvests.get(run)
+            if known is None or known[0] is not drive:
+                future = self._harvester.submit(self._harvest, drive)
+                future.add_done_callback(lambda _: self.backend.wake())
+                self._harvests[run] = drive, future
+        for run in [run for run, (drive, _) in self._harvests.items() if over.get(run) is not drive]:
+            del self._harvests[run]  # after a turn that was undone the run is another Drive
+        wait([future for _, future in self._harvests.values()], AT_ONCE_S)
+        done = [(run, drive, future) for run, (drive, future) in self._harvests.items() if future.done()]
+        for run, _, _ in done:
+            del self._harvests[run]
+        return done
+
+    def _harvest(self, drive: Drive) -> Harvest:
         """What the run declares to give; a result that cannot be read does not undo the run."""
+        drive.workspace.storage = self.harvested
         try:
             return harvest(drive, self.database.get_run(drive.run), self.database)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an analysis wrote, the other runs go on
             return {}, [f"its result could not be kept: {getattr(error, 'message', '') or error}"]
+
+    def close(self) -> None:
+        """Read no results any more."""
+        self._harvester.shutdown(wait=False, cancel_futures=True)
 
     def _give_up(self, transaction: Transaction, turn: Turn, lost: Drive) -> None:
         """Nothing is begun for a run that is ours no more. What runs goes on, for its new worker to follow, unless the

@@ -34,7 +34,17 @@ from reana_lite.worker.holding import Holding
 from reana_lite.worker.lease import Lease
 from reana_lite.worker.outbox import Outbox
 from reana_lite.worker.telemetry import Counters
-from reana_lite.worker.turn import LEASE_S, LINGER_ABOVE, LINGER_S, POLL_S, Hands, Turn
+from reana_lite.worker.turn import (
+    HARVEST_S,
+    LEASE_S,
+    LINGER_ABOVE,
+    LINGER_S,
+    PATIENCE_S,
+    POLL_S,
+    Hands,
+    Overtaken,
+    Turn,
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,21 +79,24 @@ class Worker:
         self.counters = Counters()
         self.hands = hands = Hands()
         self.environments = environments = Environments(backend, say)
-        self._inputs = inputs = Inputs(database, storage)
+        quick = storage.within(PATIENCE_S)
+        self._inputs = inputs = Inputs(database, quick)
         self._outbox = outbox = Outbox(backend, hands, environments=environments, inputs=inputs)
         self._holding = Holding(
-            self.name, hands, database=database, storage=storage, backend=backend, outbox=outbox, say=say, host=host
-        )
+            self.name, hands, database=database, storage=quick, harvested=storage.within(HARVEST_S), backend=backend,
+            outbox=outbox, say=say, host=host,
+        )  # fmt: skip
         self._delivery = Delivery(
             hands,
+            database=database,
             environments=environments,
             inputs=inputs,
             counters=self.counters,
             memory_limit_bytes=memory_limit_bytes,
         )
         self._beginnings = Beginnings(
-            self.name, hands, backend=backend, storage=storage, environments=environments, outbox=outbox,
-            per_user=per_user, jobs_at_most=jobs_at_most, memory_limit_bytes=memory_limit_bytes,
+            self.name, hands, database=database, backend=backend, storage=quick, environments=environments,
+            inputs=inputs, outbox=outbox, per_user=per_user, jobs_at_most=jobs_at_most, memory_limit_bytes=memory_limit_bytes,
         )  # fmt: skip
         self._polled_at = 0.0
         self._rung = False
@@ -169,28 +182,44 @@ class Worker:
         try:
             if due := self._is_due():
                 self._give_sign()
+            self._decide(turn, due=due, begin=begin)
             with self.database.transaction() as transaction:
-                self._outbox.take_copies(turn)
-                self._delivery.take_reports(transaction, turn)
-                if due:
-                    self._poll(transaction, turn)
-                transaction.start_jobs(turn.started)
-                transaction.finish_jobs(turn.ended)
-                for key, attempt in turn.spoiled:
-                    transaction.spoil_job(key, attempt)
-                if begin:
-                    self._beginnings.admit(transaction, turn)
-                self._holding.release(turn)
-                turn.copies = self._inputs.to_copy(transaction, [(d, s, attempt) for _, attempt, d, s in turn.begun])
-                self._inputs.write(transaction)
-                self._holding.write(transaction, turn)
-        except BaseException:
+                self._write(transaction, turn, due=due)
+        except BaseException as error:
             # what was decided is not in the log: it is decided again, from the log and with the same reports
             self.hands.reports = [*turn.reports, *self.hands.reports]
             self._undone = True
+            if isinstance(error, Overtaken):
+                return
             raise
         self._after(turn)
         self.counters.turn_s(time.monotonic() - begun_at)
+
+    def _decide(self, turn: Turn, *, due: bool, begin: bool) -> None:
+        """All that reads storage, and what follows from it: while a transaction is open nobody else can write (SQLite), or
+        others wait for its locks (PostgreSQL), and a storage may take its time."""
+        self._outbox.take_copies(turn)
+        self._delivery.take_reports(turn)
+        if due:
+            self._poll(turn)
+        if begin:
+            self._beginnings.choose(turn)
+        self._holding.set_aside(turn)
+
+    def _write(self, transaction: Transaction, turn: Turn, *, due: bool) -> None:
+        """What was decided, and which of the jobs chosen are begun here. Reads no storage."""
+        transaction.start_jobs(turn.started)
+        transaction.finish_jobs(turn.ended)
+        for key, attempt in turn.spoiled:
+            transaction.spoil_job(key, attempt)
+        if due:
+            followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
+            turn.stale = transaction.stale(followed, self.name)
+        self._beginnings.begin(transaction, turn)
+        self._holding.release(turn)
+        turn.copies = self._inputs.to_copy(transaction, [(drive, submit) for _, _, drive, submit in turn.begun])
+        self._inputs.write(transaction)
+        self._holding.write(transaction, turn)
 
     def _after(self, turn: Turn) -> None:
         """It is in the log now: tell the backend, and those who watch."""
@@ -247,32 +276,35 @@ class Worker:
         self.backend.close()
         self.environments.close()
         self._outbox.close()
+        self._holding.close()
         self.database.release(self.name)
 
-    def _poll(self, transaction: Transaction, turn: Turn) -> None:
+    def _poll(self, turn: Turn) -> None:
         """What other processes want or have done: stop requests, ends of jobs followed."""
         self._polled_at = time.monotonic()
-        for run, by in transaction.stop_requests([*self.drives.keys() | self.hands.aside.keys()]):
+        followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
+        with self.database._peek() as peek:
+            requests = peek.stop_requests([*self.drives.keys() | self.hands.aside.keys()])
+            ended = peek.ended(followed)
+        for run, by in requests:
+            turn.stop_requests.append(run)
             drive = self.drives.get(run)
             if drive is None:
-                transaction.set_run_state(run, RunState.STOPPED)
                 turn.dropped.append(run)
             elif drive.finish is None:
                 if run in self.hands.aside:
                     drive.cut_off()
                 else:
-                    drive.take(StopRequested(by))
+                    with turn.watching(drive):
+                        drive.take(StopRequested(by))
                 turn.changed[run] = drive
-        followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
-        self._delivery.deliver_followed(transaction, turn, transaction.ended(followed))
-        stale = transaction.stale(followed, self.name)
-        if stale:
-            self._outbox.recover(stale)
+        self._delivery.deliver_followed(turn, ended)
         over = {(key, attempt) for key, attempt, _ in turn.ended}
         needed = {key for key, active in self.hands.active.items() if active.nodes}
         orphans = [place for place in self.hands.held - over if place[0] not in needed]
         if orphans:
-            turn.stops += transaction.unwanted(orphans)
+            with self.database._peek() as peek:
+                turn.stops += peek.unwanted(orphans)
 
     def _give_sign(self) -> None:
         """A sign of life, with what this worker is doing, for those who ask why something waits."""

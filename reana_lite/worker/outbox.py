@@ -62,6 +62,7 @@ class Outbox:
             else:
                 self._unsent[key, attempt] = self._task(key, attempt, drive, submit)
         self._unstopped += turn.stops
+        self._unrecovered += turn.stale
 
     def send(self) -> None:
         """Tell the backend what it has not been told yet; if it does not answer, it is told again."""
@@ -106,7 +107,7 @@ class Outbox:
         if not attempts and not self._unrecovered:
             return
         self._unrecovered = [*self._unrecovered, *(place for place in attempts if place not in self._unrecovered)]
-        reports = self.backend.recover(self._unrecovered)
+        reports = self.backend.recover(list(dict.fromkeys(self._unrecovered)))
         self._unrecovered = []
         for report in reports:
             if report.outcome is None:

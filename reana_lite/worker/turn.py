@@ -5,6 +5,10 @@ Plain data for the other modules of this package.
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reana_lite.backends.base import Report
@@ -21,11 +25,24 @@ POLL_S = 0.5
 LINGER_ABOVE = 48
 """With more attempts under way than this, the backend has work in store and a turn may wait for more reports."""
 
+PATIENCE_S = 3.0
+"""How long a turn waits for a bucket that does not answer (seconds); then the run that needs it waits, and is tried again."""
+
+HARVEST_S = 15.0
+"""How long a bucket is waited for that does not answer when results are read, beside the turns (seconds)."""
+
+STAND_S = 5.0
+"""How long a turn lets itself be held up by a storage that does not answer (seconds): then the rest has to wait."""
+
 LINGER_S = 0.03
 """How long such a turn waits (seconds): one transaction then serves many jobs."""
 
 Place = tuple[str, int]
 """An attempt: key and number."""
+
+
+class Overtaken(Exception):
+    """What a turn has found before its transaction is not so any more: it is undone, and all is looked at again."""
 
 
 @dataclass(slots=True)
@@ -47,10 +64,22 @@ class Active:
 class Turn:
     """What one turn has to write and then to tell the backend. `reports` are what it takes, kept should it fail.
 
-    `dropped`: runs that were aside and are over.
+    `chosen`: jobs to begin if nobody else does (key, run, node); `reused`: attempts whose outputs were found to be there
+    instead; `forgotten`: those that were not; `looked`: keys of jobs that have been tried before, whose inputs were looked at
+    since. `freed`: how many jobs of each owner have ended. `stop_requests`: runs that users want stopped. `dropped`: those of
+    them that were aside and are over. `stale`: attempts that are this worker's now. `stood_s`: how long storage that did not
+    answer has held up the turn (seconds).
     """
 
     reports: list[Report] = field(default_factory=list)
+    chosen: list[tuple[str, Drive, SubmitJob]] = field(default_factory=list)
+    reused: list[Place] = field(default_factory=list)
+    forgotten: list[Place] = field(default_factory=list)
+    looked: set[str] = field(default_factory=set)
+    freed: Counter[str] = field(default_factory=Counter)
+    stop_requests: list[str] = field(default_factory=list)
+    stale: list[Place] = field(default_factory=list)
+    stood_s: float = 0.0
     started: list[Place] = field(default_factory=list)
     stops: list[Place] = field(default_factory=list)
     ended: list[tuple[str, int, JobOutcome]] = field(default_factory=list)
@@ -60,6 +89,19 @@ class Turn:
     changed: dict[str, Drive] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def watching(self, drive: Drive) -> Iterator[None]:
+        """Take note of how long storage held up the turn, if it withholds what this run needs."""
+        begun_at = time.monotonic()
+        yield
+        if drive.trouble is not None:
+            self.stood_s += time.monotonic() - begun_at
+
+    @property
+    def stands(self) -> bool:
+        """Whether storage has held up this turn for long enough."""
+        return self.stood_s >= STAND_S
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from sqlalchemy.dialects.postgresql import psycopg  # noqa: F401 - makes postgre
 import reana_lite.database
 from reana_lite.database import Claim, Database, Transaction, opening, statements, tables
 from reana_lite.database.holders import Holder, alive, process_start
+from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.errors import Conflict, InvalidInput, NotFound, Unavailable
 from reana_lite.event import RUN_TRANSITIONS, RunState
 from reana_lite.job import Cause, JobOutcome, JobState
@@ -101,6 +103,11 @@ def held(database: Database, run: str = "r1", worker: str = "w") -> int:
     new_run(database, run)
     ((_, epoch),) = database.claim_runs(worker, lease_s=60, only=[run])
     return epoch
+
+
+def far(run: str, epoch: int, first: int, *events: tuple[str, Any], nodes: Any = None, **progress: int) -> Advance:
+    """How far a run has come; counts that are not given are 0."""
+    return Advance(run, epoch, first, events, nodes or {}, dict.fromkeys(COUNTERS, 0) | progress)
 
 
 def claim(database: Database, keys: list[str], run: str = "r1", worker: str = "w") -> list[Claim]:
@@ -263,14 +270,32 @@ def test_an_event_out_of_turn_is_refused_and_the_transaction_goes_on(
     assert [kind for _, kind, _ in database.read_events("r1")] == ["A", "B", "D"]
 
 
+def test_of_many_runs_those_in_turn_advance_and_the_others_are_named(database: Database) -> None:
+    epochs = {run: held(database, run) for run in ("a", "b", "c", "d")}
+    with database.transaction() as transaction:
+        transaction.append_events("b", epochs["b"], 0, [("Other", {})])
+    with database.transaction() as transaction:
+        refused = transaction.advance([
+            far("d", epochs["d"], 0, ("D", {}), ("E", {}), nodes={"/n": Node(K[0], 1, "queued")}, total=3),
+            far("b", epochs["b"], 0, ("B", {}), nodes={"/n": Node(K[0], 1, "queued")}, total=3),
+            far("gone", 1, 0, ("G", {}), nodes={"/n": Node(K[0], 1, "queued")}),
+            far("c", epochs["c"] + 1, 0, ("C", {})),
+            far("a", epochs["a"], 0, total=2),
+        ])  # fmt: skip
+    assert refused == {"b", "c", "gone"}
+    assert [kind for _, kind, _ in database.read_events("d")] == ["D", "E"]
+    assert [kind for _, kind, _ in database.read_events("b")] == ["Other"]
+    assert database.read_events("c") == database.read_events("a") == []
+    assert [database.get_run(run).total for run in "abcd"] == [2, 0, 0, 3]
+    assert [len(database.nodes_of(run)) for run in (*"abcd", "gone")] == [0, 0, 0, 1, 0]
+
+
 def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     epoch = held(database)
 
     def turn(transaction: Transaction) -> None:
-        transaction.append_events("r1", epoch, 0, [("A", {})])
         transaction.claim_jobs([(K[0], "r1")], "w", "local")
-        transaction.set_nodes("r1", {"/n": Node(K[0], 1, "queued")})
-        transaction.set_progress("r1", {"total": 7})
+        transaction.advance([far("r1", epoch, 0, ("A", {}), nodes={"/n": Node(K[0], 1, "queued")}, total=7)])
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), database.transaction() as transaction:
@@ -287,12 +312,11 @@ def test_progress_and_nodes(database: Database) -> None:
     epoch = held(database)
     claim(database, K[:2])
     with database.transaction() as transaction:
-        transaction.append_events("r1", epoch, 0, [("A", {})])
-        transaction.set_progress("r1", {"total": 9, "finished": 4, "reused": 2, "failed": 1, "running": 2, "other": 5})
-        transaction.set_progress("r1", {})
-        transaction.set_nodes("r1", {"/b": Node(K[1], 1, "queued"), "/a": Node(K[0], 1, "running")})
-        transaction.set_nodes("r1", {"/b": Node(K[1], 1, "finished", "other")})
-        transaction.set_nodes("r1", {})
+        nodes = {"/b": Node(K[1], 1, "queued"), "/a": Node(K[0], 1, "running")}
+        transaction.advance([far("r1", epoch, 0, ("A", {}), nodes=nodes)])
+        nodes = {"/b": Node(K[1], 1, "finished", "other")}
+        counts = {"total": 9, "finished": 4, "reused": 2, "failed": 1, "running": 2}
+        transaction.advance([far("r1", epoch, 1, nodes=nodes, **counts)])
     record = database.get_run("r1")
     assert (record.total, record.finished, record.reused, record.failed, record.running) == (9, 4, 2, 1, 2)
     assert [(n.node, n.key, n.attempt, n.state, n.reused_from) for n in database.nodes_of("r1")] == [
@@ -317,8 +341,7 @@ def test_the_images_of_an_analysis_are_those_its_newest_steps_ran_in(database: D
         details = {"environment": used} if used else {}
         finish(database, K[number], 1, replace(DONE, details=details))
         with database.transaction() as transaction:
-            transaction.append_events(run, epoch, 0, [("A", {})])
-            transaction.set_nodes(run, {"/a": Node(K[number], 1, "finished")})
+            transaction.advance([far(run, epoch, 0, ("A", {}), nodes={"/a": Node(K[number], 1, "finished")})])
     assert database.images_of("search") == {"tool:1": "sha256:new"}
     assert database.images_of("another") == {}
 
@@ -451,6 +474,31 @@ def test_a_run_nobody_drives_stops_at_once(database: Database, state: RunState) 
     assert database.claim_runs("w", lease_s=60) == []
 
 
+def test_a_job_is_looked_up_without_a_trace(database: Database) -> None:
+    new_run(database)
+    with database._peek() as peek:
+        assert peek.look_up([K[0]]) == {K[0]: Claim(K[0], 1, True, None, "")}
+    (begun,) = claim(database, [K[0]])
+    with database._peek() as peek:
+        assert peek.look_up([K[0], K[1]])[K[0]] == replace(begun, begun=False)
+    assert database.attempts(K[1]) == []
+
+
+def test_outputs_found_before_are_reused_only_if_they_count_still(database: Database) -> None:
+    new_run(database)
+    claim(database, [K[0]])
+    finish(database, K[0], 1)
+    with database.transaction() as transaction:
+        assert transaction.claim_jobs([], "w", "local", reused=[(K[0], 1)]) == []
+        assert [c.begun for c in transaction.claim_jobs([(K[1], "r1")], "w", "local", reused=[(K[0], 1)])] == [True]
+    with database.transaction() as transaction:
+        transaction.forget_job(K[0], 1)
+    for wanted, place in ([], (K[0], 1)), ([(K[2], "r1")], (K[0], 1)), ([], (K[3], 1)):
+        with pytest.raises(Conflict), database.transaction() as transaction:
+            transaction.claim_jobs(wanted, "w", "local", reused=[place])
+    assert database.attempts(K[2]) == []
+
+
 def test_a_run_that_is_driven_is_asked_once(database: Database) -> None:
     held(database)
     assert database.request_stop("r1", by="me") is RunState.RUNNING
@@ -458,12 +506,14 @@ def test_a_run_that_is_driven_is_asked_once(database: Database) -> None:
 
     def turn(transaction: Transaction) -> None:
         assert transaction.stop_requests(["r1", "other"]) == [("r1", "me")]
+        transaction.take_stop_request("r1")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), database.transaction() as transaction:
         turn(transaction)
     with database.transaction() as transaction:
         assert transaction.stop_requests(["r1"]) == [("r1", "me")]
+        transaction.take_stop_request("r1")
     with database.transaction() as transaction:
         assert transaction.stop_requests(["r1"]) == []
         transaction.set_run_state("r1", RunState.STOPPED)
@@ -587,8 +637,9 @@ def test_prune_never_takes_what_a_run_that_is_not_over_needs(database: Database)
     for key in K[:2]:
         finish(database, key, 1)
     with database.transaction() as transaction:
-        transaction.set_nodes("r1", {"/a": Node(K[0], 1, "finished"), "/x": Node("", 0, "failed")})
-        transaction.set_nodes("r2", {"/b": Node(K[1], 1, "finished"), "/c": Node(K[2], 1, "running")})
+        nodes = {"/a": Node(K[0], 1, "finished"), "/x": Node("", 0, "failed")}
+        others = {"/b": Node(K[1], 1, "finished"), "/c": Node(K[2], 1, "running")}
+        assert transaction.advance([far("r1", 1, 0, nodes=nodes), far("r2", 1, 0, nodes=others)]) == set()
     database.set_run_state("r1", RunState.FINISHED)
     assert database.places_of_runs() == {(K[0], 1), (K[1], 1), (K[2], 1), ("t" * 32, 0), ("u" * 32, 0)}
     assert database.places_of_runs(unfinished_only=True) == {(K[1], 1), (K[2], 1), ("u" * 32, 0)}
@@ -705,9 +756,8 @@ def _work_until_killed(url: str, name: str, ready: Any) -> None:
             transaction.claim_jobs([(key, run) for key in keys], name, "local")
             transaction.finish_jobs([(key, 1, DONE) for key in keys])
             events = [("JobFinished", {"key": key}) for key in keys]
-            transaction.append_events(run, epoch, seq, events)
-            transaction.set_nodes(run, {f"/{key}": Node(key, 1, "finished") for key in keys})
-            transaction.set_progress(run, {"finished": seq + 5})
+            nodes = {f"/{key}": Node(key, 1, "finished") for key in keys}
+            transaction.advance([far(run, epoch, seq, *events, nodes=nodes, finished=seq + 5)])
         seq += 5
 
 
@@ -907,9 +957,10 @@ def test_bulk_statements_are_known_to_both_databases(dialect: Any) -> None:
             self.dialect = dialect
             self.rows: list[Any] = []
 
-        def exec_driver_sql(self, sql: str, rows: list[Any]) -> None:
+        def exec_driver_sql(self, sql: str, rows: list[Any]) -> Any:
             assert sql
             self.rows = rows
+            return SimpleNamespace(rowcount=len(rows))
 
     bulks = [value for value in vars(statements).values() if isinstance(value, statements.Bulk)]
     assert len(bulks) >= 8
@@ -938,7 +989,7 @@ def test_an_empty_transaction_touches_nothing(database: Database) -> None:
     event.listen(database._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     with database.transaction() as transaction:
         transaction.finish_jobs([])
-        transaction.set_nodes("r1", {})
+        assert transaction.advance([]) == set()
         transaction.start_jobs([])
         assert transaction.claim_jobs([], "w", "local") == []
     assert statements == []
