@@ -223,12 +223,16 @@ def backup(folder: Path, files: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def restore(folder: Path) -> None:
+@click.option("--keep-id", is_flag=True, help="It takes the place of the original, which is gone for good.")
+def restore(folder: Path, keep_id: bool) -> None:
     """Make this installation (RECAST_DATABASE, RECAST_STORAGE), which must be new, what it was when FOLDER was written.
 
+    It gets an id of its own, so that a copy beside the original leaves the original's Jobs on a cluster alone.
+
     \b
-    Example:
+    Examples:
       RECAST_HOME=/new/place recast admin restore /backup/recast
+      recast admin restore /backup/recast --keep-id
     """
     from reana_lite.config import Settings
     from reana_lite.database import upkeep
@@ -238,7 +242,7 @@ def restore(folder: Path) -> None:
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{folder} holds no whole backup ({MANIFEST} is missing)", field="folder") from error
     settings = Settings.from_environment()
-    upkeep.restore_from(folder, settings.database)
+    upkeep.restore_from(folder, settings.database, keep_id=keep_id)
     installation = _opened()
     copied, local = 0, _local(installation)
     if said["files"] and local is not None:
@@ -254,6 +258,24 @@ def restore(folder: Path) -> None:
     if absent:
         click.echo("bring the files back, then: recast admin check --repair", err=True)
         raise click.exceptions.Exit(1)
+
+
+@click.command("new-id")
+def new_id() -> None:
+    """Give this installation a new id: for a database that was copied by other means than `recast admin restore`.
+
+    Two databases of one id in one namespace of a cluster end each other's Jobs. End its workers first; steps that run in
+    the cluster for the old id are done again.
+
+    \b
+    Example:
+      RECAST_DATABASE=postgresql://trial/recast recast admin new-id
+    """
+    from reana_lite.database import upkeep
+
+    installation = _opened()
+    before = installation.database.installation()
+    click.echo(f"installation {before} is {upkeep.renew_id(installation.database)} now")
 
 
 def _local(installation: Installation) -> LocalStorage | None:
@@ -307,4 +329,4 @@ def _copy(source: LocalStorage, target: LocalStorage, key: str, attempt: int) ->
     return True
 
 
-COMMANDS = (retention, check, backup, restore, migrate)
+COMMANDS = (retention, check, backup, restore, new_id, migrate)

@@ -9,12 +9,13 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import uuid
 from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from reana_lite.database import opening, tables, theory_files
+from reana_lite.database import opening, queue, tables, theory_files
 from reana_lite.database.database import Database
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
@@ -116,8 +117,11 @@ def check_sqlite(path: Path) -> None:
     opening.check_known(str(version))
 
 
-def restore_from(folder: Path, url: str) -> None:
-    """Make a new database from a copy, and bring it up to date. Raises Conflict if there is one already."""
+def restore_from(folder: Path, url: str, *, keep_id: bool = False) -> None:
+    """Make a new database from a copy, and bring it up to date. Raises Conflict if there is one already.
+
+    It is another installation than the one that was copied, unless that is gone for good (`keep_id`).
+    """
     engine = opening.make_engine(url)
     try:
         if engine.dialect.name == "sqlite":
@@ -133,6 +137,31 @@ def restore_from(folder: Path, url: str) -> None:
     finally:
         engine.dispose()
     Database.migrate(url)
+    with closing(Database(url)) as database:
+        _free(database)
+        if not keep_id:
+            renew_id(database)
+
+
+def renew_id(database: Database) -> str:
+    """Let a database be an installation of its own, as a copy of another one's must be: else both take the Jobs of either in
+    a cluster for theirs, and end what they do not know. Gives the new id; raises Conflict while a worker drives its runs."""
+    if any(worker.alive for worker in queue.workers(database)):
+        raise Conflict("a worker drives the runs of this database: end it first")
+    new = uuid.uuid4().hex
+    with database.transaction() as transaction:
+        which = tables.meta.c.name == "installation"
+        transaction.connection.execute(tables.meta.update().where(which).values(value=new))
+    return new
+
+
+def _free(database: Database) -> None:
+    """What workers of the original held is nobody's here, though they may be alive, and on this machine."""
+    runs, jobs = tables.runs, tables.jobs
+    with database.transaction() as transaction:
+        for table in (runs, jobs):
+            transaction.connection.execute(table.update().where(table.c.worker != "").values(worker=""))
+        transaction.connection.execute(tables.workers.delete())
 
 
 def _restore_sqlite(source: Path, target: Path) -> None:

@@ -308,6 +308,41 @@ def test_a_backup_in_the_middle_of_a_run_goes_on_elsewhere(admin, world, tmp_pat
         other.database.close()
 
 
+def test_a_copy_is_another_installation_unless_the_original_is_gone(admin, world, tmp_path):
+    world.database.renew("original", lease_s=600)  # a worker of this machine, and alive
+    answer = world.client("alice").post("/api/v1/runs", json={"analysis": "tiny", "parameters": {"n": 1}})
+    (run,) = (run for run, _ in world.database.claim_runs("original", lease_s=600))
+    assert run == answer.json["id"]
+    admin("backup", str(tmp_path / "backup"))
+    ids = [world.database.installation()]
+    for name, options in ("trial", ()), ("again", ("--keep-id",)):
+        place = tmp_path / name
+        shutil.copytree(tmp_path / "catalogue", place / "catalogue")
+        admin.at(place)("restore", str(tmp_path / "backup"), *options)
+        other = World(*_reopened(place))
+        try:
+            ids.append(other.database.installation())
+            assert other.database.driver_of(run) == "", "its worker is the original's"
+            other.drive()
+            assert other.database.get_run(run).state == "finished"
+        finally:
+            other.database.close()
+    assert ids[1] != ids[0] == ids[2]
+    assert world.database.driver_of(run) == "original"
+
+
+def test_a_copy_made_by_other_means_gets_an_id_of_its_own(admin, world, tmp_path):
+    before = world.database.installation()
+    world.database.renew("original", lease_s=600)
+    assert "end it first" in admin.refused("new-id").message
+    assert world.database.installation() == before
+    world.database.release("original")
+    said = admin("new-id")
+    after = world.database.installation()
+    assert after != before
+    assert said.split() == ["installation", before, "is", after, "now"]
+
+
 def test_what_is_no_backup(admin, world, tmp_path):
     ran(world, 1)
     folder = tmp_path / "backup"
