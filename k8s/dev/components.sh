@@ -6,8 +6,11 @@ ALL_COMPONENTS="$COMPONENTS kwok"
 # spawn NAME COMMAND...: in the cluster's network, in a session of its own, with its log in $STATE/log
 spawn() {
   local name=$1; shift
-  setsid nsenter --net="/run/netns/$NETNS" "$@" >>"$STATE/log/$name.log" 2>&1 </dev/null 9>&- 8>&- &
-  echo $! >"$STATE/run/$name.pid"
+  # it writes its number itself: whoever kills us here leaves none that nobody knows
+  # shellcheck disable=SC2016
+  setsid sh -c 'echo $$ >"$0.new" && mv "$0.new" "$0"; exec "$@"' "$STATE/run/$name.pid" \
+    nsenter --net="/run/netns/$NETNS" "$@" >>"$STATE/log/$name.log" 2>&1 </dev/null 9>&- 8>&- &
+  echo $! >"$STATE/run/$name.pid.up" && mv "$STATE/run/$name.pid.up" "$STATE/run/$name.pid"
 }
 pid_of() { cat "$STATE/run/$1.pid" 2>/dev/null || true; }
 # A zombie is not running; a number that another program has got is not ours.
