@@ -100,7 +100,7 @@ class Drive:
         while pending and not self.broken and self.trouble is None:
             event = pending.popleft()
             try:
-                self._show(event)
+                self.show(event)
                 row = to_row(event)
                 follow_ups = self._obey(self.engine.handle(event))
             except Unavailable as error:
@@ -136,7 +136,7 @@ class Drive:
         """Bring the engine to where the log left it, and take up what was under way."""
         for seq, kind, body in rows:
             event = _event(seq, kind, body)
-            self._show(event)
+            self.show(event)
             self.engine.handle(event)
             self.seq = seq + 1
         try:
@@ -266,7 +266,7 @@ class Drive:
             place = self.bound.get((folder, key, attempt))
             yield (folder, key, attempt) if place is None else (folder, place.key, place.attempt)
 
-    def _show(self, event: Event) -> None:
+    def show(self, event: Event) -> None:
         """Keep the workspace in step with what an event says about files."""
         if isinstance(event, RunStarted):
             if event.options.get("engine") == "serial":
@@ -315,7 +315,7 @@ def replayed(run: str, rows: Iterable[tuple[int, str, dict[str, Any]]], storage:
     drive = Drive(run, 0, storage)
     for seq, kind, body in rows:
         event = _event(seq, kind, body)
-        drive._show(event)
+        drive.show(event)
         drive.engine.handle(event)
     if isinstance(drive.engine, SerialEngine) and drive.engine.tree is not None:
         drive.workspace = Workspace(storage)

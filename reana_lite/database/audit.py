@@ -15,7 +15,7 @@ _audit = tables.audit
 
 def note(database: Database, who: str, what: str, object_: str = "", *, address: str = "") -> None:
     """Write into the audit log who did what to what."""
-    row = {"at": database._clock(), "who": clean(who)[:100], "what": what[:32], "object": clean(object_)[:255],
+    row = {"at": database.clock(), "who": clean(who)[:100], "what": what[:32], "object": clean(object_)[:255],
            "address": address[:64]}  # fmt: skip
     with database.transaction() as transaction:
         transaction.connection.execute(_audit.insert(), row)
@@ -28,5 +28,5 @@ def listed(database: Database, *, before: int = 0, before_at: float = 0, limit: 
         statement = statement.where(_audit.c.number < before)
     if before_at:
         statement = statement.where(_audit.c.at < before_at)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return [dict(row._mapping) for row in connection.execute(statement)]

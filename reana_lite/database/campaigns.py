@@ -101,12 +101,12 @@ def create(
         connection = transaction.connection
         equal = select(_campaigns).where(_campaigns.c.owner == owner, _campaigns.c.digest == digest)
         values: dict[str, Any] = {
-            "id": "c" + secrets.token_hex(5), "owner": owner, "digest": digest, "created_at": transaction._clock(),
+            "id": "c" + secrets.token_hex(5), "owner": owner, "digest": digest, "created_at": transaction.clock(),
             "request": encode(request.to_dict()), "skipped": encode(dict(skipped)),
         }  # fmt: skip
         for _ in range(100):
             if (there := connection.execute(equal).first()) is not None:
-                return _campaign_of(there)
+                return campaign_of(there)
             values["name"] = _free_name(transaction, clean(name)[:200], owner)
             try:
                 with connection.begin_nested():
@@ -191,6 +191,14 @@ def listed(database: Database, *, owner: str | None = None, limit: int = 100) ->
     return _select(database, *([] if owner is None else [_campaigns.c.owner == owner]), limit=limit)
 
 
+def waiting(database: Database) -> list[CampaignRecord]:
+    """Campaigns that are not stopped and have points without a run."""
+    theirs = select(_points.c.campaign).where(_PENDING).distinct()
+    statement = select(_campaigns).where(_campaigns.c.id.in_(theirs), _campaigns.c.stopped_at == 0)
+    with database.reading() as connection:
+        return [campaign_of(row) for row in connection.execute(statement)]
+
+
 def progress(database: Database, campaign: str) -> Progress:
     """A campaign in numbers."""
     sums = [func.coalesce(func.sum(_runs.c[name]), 0).label(name) for name in COUNTERS]
@@ -203,7 +211,7 @@ def progress(database: Database, campaign: str) -> Progress:
     )
     points: dict[str, int] = {}
     steps = dict.fromkeys(COUNTERS, 0)
-    with database._reading() as connection:
+    with database.reading() as connection:
         stopped = connection.execute(select(_campaigns.c.stopped_at).where(_campaigns.c.id == campaign)).scalar()
         for row in connection.execute(statement):
             state = row.state or ("refused" if row.refused else "planned")
@@ -217,11 +225,12 @@ def _select(database: Database, *conditions: Any, limit: int = 100) -> list[Camp
     statement = (
         select(_campaigns).where(*conditions).order_by(_campaigns.c.created_at.desc(), _campaigns.c.id).limit(limit)
     )
-    with database._reading() as connection:
-        return [_campaign_of(row) for row in connection.execute(statement)]
+    with database.reading() as connection:
+        return [campaign_of(row) for row in connection.execute(statement)]
 
 
-def _campaign_of(row: Any) -> CampaignRecord:
+def campaign_of(row: Any) -> CampaignRecord:
+    """A row of `campaigns`."""
     values = dict(row._mapping)
     values["request"] = Request.from_dict(json.loads(row.request))
     values["skipped"] = json.loads(row.skipped or "{}")
@@ -258,7 +267,7 @@ def points(
         if "refused" in wanted:
             tests.append(and_(_points.c.run == "", _points.c.error != ""))
         statement = statement.where(or_(*tests))
-    with database._reading() as connection:
+    with database.reading() as connection:
         return [_point_of(row) for row in connection.execute(statement)]
 
 
@@ -274,7 +283,7 @@ def all_points(database: Database, campaign: str, *, states: Iterable[str] = ())
 def queue_length(database: Database, campaign: str) -> int:
     """How many runs of a campaign wait for a worker."""
     statement = select(func.count()).where(_runs.c.campaign == campaign, _runs.c.state == "queued")
-    with database._reading() as connection:
+    with database.reading() as connection:
         return int(connection.execute(statement).scalar() or 0)
 
 
@@ -320,7 +329,7 @@ def fill(
 
 def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Sequence[tuple[int, NewRun, str]]) -> None:
     """Runs in bulk. They are numbered in their order; one that follows another run of its point is a restart of that."""
-    connection, now = transaction.connection, transaction._clock()
+    connection, now = transaction.connection, transaction.clock()
     mine = (_runs.c.owner == campaign.owner) & (_runs.c.name == campaign.name)
     highest = connection.execute(select(func.max(_runs.c.number)).where(mine)).scalar() or 0
     befores = [before for _, _, before in rows if before]
@@ -380,7 +389,7 @@ def stop(database: Database, campaign: str, *, by: str) -> int:
     with database.transaction() as transaction:
         connection = transaction.connection
         connection.execute(
-            _campaigns.update().where(_campaigns.c.id == campaign).values(stopped_at=transaction._clock())
+            _campaigns.update().where(_campaigns.c.id == campaign).values(stopped_at=transaction.clock())
         )
         statement = select(_runs.c.id).where(_runs.c.campaign == campaign, _runs.c.state.not_in(_OVER))
         runs = list(connection.execute(statement).scalars())

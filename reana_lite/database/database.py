@@ -36,8 +36,8 @@ class Database:
     """
 
     def __init__(self, url: str, *, host: str = "", clock: Callable[[], float] = time.time) -> None:
-        self._host = host or this_host()
-        self._clock = clock
+        self.host = host or this_host()
+        self.clock = clock
         self._engine = opening.make_engine(url)
         self._reader = opening.reader_of(self._engine)
         self._bell = bell_of(self._engine)
@@ -70,7 +70,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Many writes as one: all of them, or none if the block raises."""
-        transaction = Transaction(self._begin, host=self._host, clock=self._clock, bell=self._bell)
+        transaction = Transaction(self._begin, host=self.host, clock=self.clock, bell=self._bell)
         with opening.told(self._engine):
             try:
                 yield transaction
@@ -87,7 +87,8 @@ class Database:
         return self._bell.listen(heard)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection for the statements of this package that only read."""
         with opening.told(self._engine), self._reader.connect() as connection:
             yield connection
 
@@ -106,18 +107,18 @@ class Database:
         """A new run, as Transaction.create_run says."""
         with self.transaction() as transaction:
             transaction.create_run(**values)
-        return self._run(values["run"])
+        return self.exact_run(values["run"])
 
     def get_run(self, name: str, *, owner: str | None = None) -> RunRecord:
         """The run of that id, `name.number`, name (its newest), beginning of one of them, or `latest`.
 
         With `owner`, only theirs. Raises NotFound, and InvalidInput if a beginning fits several.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = self._find(connection, name, [] if owner is None else [_runs.c.owner == owner])
         if found is None:
             raise NotFound(f"no run {name!r}" if name != "latest" else "there are no runs yet", run=name)
-        return self._run(found)
+        return self.exact_run(found)
 
     def _find(self, connection: Connection, name: str, conditions: list[Any]) -> str | None:
         def newest(*more: Any) -> str | None:
@@ -140,9 +141,10 @@ class Database:
             raise InvalidInput(f"{name!r} may be several runs ({some}, ...): give more of it", field="run", value=name)
         return ids[0] if ids else newest(_runs.c.name == names[0]) if names else None
 
-    def _run(self, run: str) -> RunRecord:
+    def exact_run(self, run: str) -> RunRecord:
+        """The run of exactly that id; raises NotFound."""
         statement = select(*RUN_COLUMNS).where(_runs.c.id == run)
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(statement).first()
             request = connection.execute(
                 select(tables.requests.c.document).where(tables.requests.c.run == run)
@@ -172,14 +174,14 @@ class Database:
             if value is not None:
                 statement = statement.where(column == value)
         if before is not None:
-            last = self._run(before)
+            last = self.exact_run(before)
             statement = statement.where(
                 or_(
                     _runs.c.created_at < last.created_at,
                     and_(_runs.c.created_at == last.created_at, _runs.c.id < last.id),
                 )
             )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [run_of(row) for row in connection.execute(statement)]
 
     def unfinished(self, runs: Iterable[str] | None = None, *, campaign: str = "") -> list[str]:
@@ -189,7 +191,7 @@ class Database:
             statement = statement.where(_runs.c.id.in_(list(runs)))
         if campaign:
             statement = statement.where(_runs.c.campaign == campaign).limit(100)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return list(connection.execute(statement).scalars())
 
     def set_run_state(self, run: str, state: RunState, *, error: str = "") -> None:
@@ -216,7 +218,7 @@ class Database:
                 .order_by(tables.events.c.seq)
                 .limit(PAGE)
             )
-            with self._reading() as connection:
+            with self.reading() as connection:
                 rows = connection.execute(statement).all()
             for row in rows:
                 yield row.seq, row.kind, json.loads(row.body), row.at
@@ -227,7 +229,7 @@ class Database:
     def nodes_of(self, run: str) -> list[NodeRecord]:
         """The nodes of a run, by name."""
         columns = [_nodes.c[name] for name in NodeRecord.__dataclass_fields__]
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(*columns).where(_nodes.c.run == run).order_by(_nodes.c.node)).all()
         return [NodeRecord(*row) for row in rows]
 
@@ -244,7 +246,7 @@ class Database:
     ) -> list[tuple[str, int]]:
         """Take up runs, as Transaction.claim_runs says; costs one read where there is nothing to take."""
         only = None if only is None else list(only)
-        with self._peek() as peek:
+        with self.peek() as peek:
             if peek.connection.execute(peek.claimable(only, campaign).limit(1)).first() is None:
                 return []
         with self.transaction() as transaction:
@@ -252,7 +254,7 @@ class Database:
 
     def stale_attempts(self, worker: str, *, backend: str | None = None) -> list[tuple[str, int]]:
         """Attempts to recover, as Transaction.stale_attempts says; costs one read where there are none."""
-        with self._peek() as peek:
+        with self.peek() as peek:
             if peek.connection.execute(peek.abandoned(worker, backend).limit(1)).first() is None:
                 return []
         with self.transaction() as transaction:
@@ -270,14 +272,14 @@ class Database:
 
     def driver_of(self, run: str) -> str:
         """The worker that drives a run and is alive; "" if nobody does."""
-        with self._peek() as peek:
+        with self.peek() as peek:
             worker = peek.connection.execute(select(_runs.c.worker).where(_runs.c.id == run)).scalar()
             return worker if worker and worker in peek.live_workers() else ""
 
     @contextmanager
-    def _peek(self) -> Iterator[Transaction]:
+    def peek(self) -> Iterator[Transaction]:
         """A transaction that only reads and makes nobody wait."""
-        transaction = Transaction(self._engine.connect, host=self._host, clock=self._clock)
+        transaction = Transaction(self._engine.connect, host=self.host, clock=self.clock)
         with opening.told(self._engine):
             try:
                 yield transaction
@@ -289,7 +291,7 @@ class Database:
     def attempts(self, key: str) -> list[JobRecord]:
         """All attempts at a job, the first one first."""
         statement = _job_rows().where(_jobs.c.key == key).order_by(_jobs.c.attempt)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
     def kept_outcomes(self, keys: Iterable[str]) -> dict[str, tuple[int, str]]:
@@ -299,7 +301,7 @@ class Database:
         statement = select(_jobs.c.key, _jobs.c.attempt, _jobs.c.digest).join(
             _keys, and_(_keys.c.key == _jobs.c.key, _keys.c.counts == _jobs.c.attempt)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             for first in range(0, len(wanted), PAGE):
                 rows = connection.execute(statement.where(_jobs.c.key.in_(wanted[first : first + PAGE])))
                 found.update((row.key, (row.attempt, row.digest)) for row in rows)
@@ -321,7 +323,7 @@ class Database:
             .order_by(_runs.c.created_at.desc())
             .limit(limit)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [(row.node, max(0.0, row.took_s)) for row in connection.execute(statement)]
 
     def images_of(self, analysis: str, *, limit: int = 500) -> dict[str, str]:
@@ -336,7 +338,7 @@ class Database:
             .limit(limit)
         )
         found: dict[str, str] = {}
-        with self._reading() as connection:
+        with self.reading() as connection:
             for text in connection.execute(statement).scalars():
                 words = str(json.loads(text).get("environment", "")).split()
                 if len(words) == 2:
@@ -351,24 +353,24 @@ class Database:
             .order_by(_runs.c.created_at.desc())
             .limit(1)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return list(connection.execute(select(_nodes.c.node).where(_nodes.c.run.in_(newest))).scalars())
 
     def kept_jobs(self) -> list[JobRecord]:
         """Attempts whose outputs are there to be reused."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [job_of(row) for row in connection.execute(_job_rows().where(_keys.c.counts == _jobs.c.attempt))]
 
     def ended_since(self, at: float) -> set[tuple[str, int]]:
         """Attempts that have ended at or after a moment (UTC seconds), however they ended."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(select(_jobs.c.key, _jobs.c.attempt).where(_jobs.c.ended_at >= at))
             return {(row.key, row.attempt) for row in rows}
 
     def running_jobs_of(self, worker: str) -> list[JobRecord]:
         """Attempts that this worker has begun and that have not ended."""
         statement = _job_rows().where(_jobs.c.worker == worker, tables.JOB_OPEN)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
     def jobs_of(self, run: str) -> list[JobRecord]:
@@ -380,7 +382,7 @@ class Database:
             .where(_nodes.c.run == run)
             .order_by(_nodes.c.node)
         )
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
     def places_of_runs(self, *, unfinished_only: bool = False) -> set[tuple[str, int]]:
@@ -391,7 +393,7 @@ class Database:
             open_runs = select(_runs.c.id).where(_runs.c.state.not_in(_OVER))
             named = named.where(_nodes.c.run.in_(open_runs))
             started = started.where(tables.events.c.run.in_(open_runs))
-        with self._reading() as connection:
+        with self.reading() as connection:
             places = {(key, attempt) for key, attempt in connection.execute(named)}
             for body in connection.execute(started).scalars():
                 trees = json.loads(body).get("init", {}).get("trees", ())
@@ -403,7 +405,7 @@ class Database:
         statement = select(_runs.c.id)
         if unfinished_only:
             statement = statement.where(_runs.c.state.not_in(_OVER))
-        with self._reading() as connection:
+        with self.reading() as connection:
             return set(connection.execute(statement).scalars())
 
     def forget_job(
@@ -468,18 +470,18 @@ class Database:
     def harmless_templates(self) -> set[str]:
         """Templates of steps that are known to leave their inputs alone (see inputs.py)."""
         statement = select(tables.meta.c.name).where(tables.meta.c.name.like("harmless:%"))
-        with self._reading() as connection:
+        with self.reading() as connection:
             return {name.partition(":")[2] for name in connection.execute(statement).scalars()}
 
     def installation(self) -> str:
         """The id this database got when it was made."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return str(
                 connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == "installation")).scalar_one()
             )
 
     def _document(self, statement: Any) -> dict[str, Any] | None:
-        with self._reading() as connection:
+        with self.reading() as connection:
             text = connection.execute(statement).scalar()
         if text is None:
             return None

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from reana_lite.database import tables
-from reana_lite.database.campaigns import CampaignRecord, _campaign_of
+from reana_lite.database.campaigns import CampaignRecord, campaign_of
 from reana_lite.database.database import Database
 from reana_lite.database.records import RunRecord, run_of
 from reana_lite.errors import InvalidInput
@@ -58,7 +58,7 @@ def runs(
         if value is not None:
             statement = statement.where(column == value)
     statement = _page(statement, _runs, after, limit)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return [run_of(row) for row in connection.execute(statement)]
 
 
@@ -78,14 +78,14 @@ def campaign_page(
         theirs = select(_shares.c.object).where(_shares.c.user == shared_with, _shares.c.kind == "campaign")
         statement = statement.where(_campaigns.c.id.in_(theirs))
     statement = _page(statement, _campaigns, after, limit)
-    with database._reading() as connection:
-        return [_campaign_of(row) for row in connection.execute(statement)]
+    with database.reading() as connection:
+        return [campaign_of(row) for row in connection.execute(statement)]
 
 
 def find_run(database: Database, run: str) -> RunRecord | None:
     """The run of exactly that id, with its request; None if there is none, or its owner has deleted it."""
     gone = select(_uses.c.run).where(_uses.c.run == _runs.c.id, _uses.c.deleted_at > 0)
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(*_RUN).where(_runs.c.id == run, ~gone.exists())).first()
         request = connection.execute(select(_requests.c.document).where(_requests.c.run == run)).scalar()
     return None if row is None else run_of(row, request or "")
@@ -93,16 +93,16 @@ def find_run(database: Database, run: str) -> RunRecord | None:
 
 def find_campaign(database: Database, campaign: str) -> CampaignRecord | None:
     """The campaign of exactly that id; None if there is none."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(_campaigns).where(_campaigns.c.id == campaign)).first()
-    return None if row is None else _campaign_of(row)
+    return None if row is None else campaign_of(row)
 
 
 def standings(database: Database, ids: Collection[str]) -> dict[str, RunRecord]:
     """The rows of these runs by id: one query for all who follow some of them."""
     found: dict[str, RunRecord] = {}
     wanted = sorted(ids)
-    with database._reading() as connection:
+    with database.reading() as connection:
         for first in range(0, len(wanted), 500):
             rows = connection.execute(select(*_RUN).where(_runs.c.id.in_(wanted[first : first + 500])))
             found.update((row.id, run_of(row)) for row in rows)
@@ -112,7 +112,7 @@ def standings(database: Database, ids: Collection[str]) -> dict[str, RunRecord]:
 def stirring(database: Database, since: float, *, limit: int = 2000) -> list[RunRecord]:
     """Runs that are running, or were created or over since a moment (UTC seconds); at most `limit` of each."""
     found: dict[str, RunRecord] = {}
-    with database._reading() as connection:
+    with database.reading() as connection:
         for lately in (_runs.c.state == "running", _runs.c.created_at >= since, _runs.c.ended_at >= since):
             # one after the other, in no order: so that each finds its index
             rows = connection.execute(select(*_RUN).where(lately).limit(limit))
@@ -124,10 +124,17 @@ def standing(database: Database) -> tuple[dict[str, int], float]:
     """(runs by state, seconds that the run in the queue has waited which has waited longest)."""
     statement = select(_runs.c.state, func.count()).group_by(_runs.c.state)
     oldest = select(func.min(_runs.c.queued_at)).where(_runs.c.state == "queued", _runs.c.queued_at > 0)
-    with database._reading() as connection:
+    with database.reading() as connection:
         counts = {str(state): int(count) for state, count in connection.execute(statement)}
         first = connection.execute(oldest).scalar()
-    return {str(state): counts.get(state, 0) for state in RunState}, database._clock() - first if first else 0.0
+    return {str(state): counts.get(state, 0) for state in RunState}, database.clock() - first if first else 0.0
+
+
+def runs_by_owner(database: Database) -> dict[str, int]:
+    """How many runs each owner has."""
+    with database.reading() as connection:
+        rows = connection.execute(select(_runs.c.owner, func.count()).group_by(_runs.c.owner))
+        return {str(owner): int(count) for owner, count in rows}
 
 
 def workers(database: Database) -> list[dict[str, Any]]:
@@ -136,8 +143,8 @@ def workers(database: Database) -> list[dict[str, Any]]:
     held = (
         select(func.count()).where(_runs.c.worker == table.c.id, _runs.c.state == "running").scalar_subquery()
     ).label("runs")
-    statement = select(table, held).where(table.c.lease_until > database._clock()).order_by(table.c.id)
-    with database._reading() as connection:
+    statement = select(table, held).where(table.c.lease_until > database.clock()).order_by(table.c.id)
+    with database.reading() as connection:
         rows = connection.execute(statement).all()
     found = []
     for row in rows:

@@ -157,13 +157,13 @@ def create_or_check(engine: Engine) -> None:
     """Make the tables of a new database; bring an older SQLite file up to date; refuse a newer database."""
     if engine.dialect.name == "sqlite":
         _write_ahead(engine)
-    version = _version(engine)
+    version = version_there(engine)
     if version is None:
         with engine.connect().execution_options(writes=True) as connection, connection.begin():
             _alone(connection)
             if _version_of(connection) is None:
                 _create(connection)
-        version = _version(engine)
+        version = version_there(engine)
     assert version is not None
     check_known(version)
     if version != tables.VERSION:
@@ -174,7 +174,7 @@ def create_or_check(engine: Engine) -> None:
 
 def migrate(engine: Engine) -> tuple[str, str]:
     """Make the tables of a new database, or run the migrations it has not seen; its version before ("": none) and now."""
-    before = _version(engine)
+    before = version_there(engine)
     if before is not None:
         check_known(before)
     if before is not None and before != tables.VERSION:
@@ -247,7 +247,8 @@ def _write_ahead(engine: Engine) -> None:
             raw.close()
 
 
-def _version(engine: Engine) -> str | None:
+def version_there(engine: Engine) -> str | None:
+    """The version of the tables that are there; None if there are none."""
     with engine.connect() as connection:
         return _version_of(connection)
 

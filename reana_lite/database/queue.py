@@ -64,11 +64,11 @@ class Waiting:
 def workers(database: Database) -> list[WorkerRecord]:
     """The workers that are alive, or were a short while ago, by name."""
     table = tables.workers
-    statement = select(table).where(table.c.lease_until > database._clock() - GONE_S).order_by(table.c.id)
-    with database._reading() as connection:
+    statement = select(table).where(table.c.lease_until > database.clock() - GONE_S).order_by(table.c.id)
+    with database.reading() as connection:
         rows = connection.execute(statement).all()
     holders = [Holder(row.id, row.host, row.pid, row.process, row.lease_until) for row in rows]
-    living = set(alive(holders, host=database._host, now=database._clock()))
+    living = set(alive(holders, host=database.host, now=database.clock()))
     return [_worker_of(row, alive=row.id in living) for row in rows]
 
 
@@ -94,7 +94,7 @@ def waiting(
     driven = select(*RUN_COLUMNS).where(_runs.c.id.in_(sorted(reasons)), _runs.c.state == "running", *mine)
     queued = select(*RUN_COLUMNS).where(_runs.c.state == "queued", *mine)
     order = (_runs.c.priority.desc(), _runs.c.queued_at, _runs.c.id)
-    with database._reading() as connection:
+    with database.reading() as connection:
         records = [run_of(row) for row in connection.execute(driven.order_by(*order).limit(limit))]
         found = [Waiting(record, reasons[record.id]) for record in records]
         rows = connection.execute(queued.order_by(*order).limit(limit - len(found))).all()
@@ -123,7 +123,7 @@ def reason(database: Database, record: RunRecord) -> str:
         and_(_runs.c.priority == record.priority, _runs.c.queued_at < record.queued_at),
     )
     statement = select(func.count()).where(_runs.c.state == "queued", _runs.c.owner == record.owner, earlier)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return _why_queued(there, int(connection.execute(statement).scalar_one()))
 
 
@@ -132,7 +132,7 @@ def length(database: Database, *, owner: str | None = None) -> int:
     statement = select(func.count()).where(_runs.c.state == "queued")
     if owner is not None:
         statement = statement.where(_runs.c.owner == owner)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return int(connection.execute(statement).scalar_one())
 
 
@@ -146,7 +146,7 @@ def points_without_run(database: Database, *, owner: str | None = None) -> int:
     )
     if owner is not None:
         statement = statement.where(campaigns.c.owner == owner)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return int(connection.execute(statement).scalar_one())
 
 
@@ -176,6 +176,6 @@ def attempts(database: Database, run: str) -> list[JobRecord]:
         .where(_nodes.c.run == run, or_(_jobs.c.attempt == _nodes.c.attempt, _jobs.c.first_run == run))
         .order_by(_nodes.c.node, _jobs.c.attempt)
     )
-    with database._reading() as connection:
+    with database.reading() as connection:
         found = [job_of(row) for row in connection.execute(statement)]
     return [replace(job, reused_from="") if job.first_run == run else job for job in found]

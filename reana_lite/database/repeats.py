@@ -29,7 +29,7 @@ def begin(database: Database, owner: str, key: str, digest: str, *, valid_s: flo
     Raises Conflict if another request has this key, or (`pending`) the same one is still being answered; one that has not
     been after UNANSWERED_S never will be, because its process has died.
     """
-    table, now = tables.idempotency, database._clock()
+    table, now = tables.idempotency, database.clock()
     row = {"owner": owner, "key": key, "digest": digest, "created_at": now}
     with database.transaction() as transaction:
         connection = transaction.connection

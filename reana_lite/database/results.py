@@ -25,7 +25,7 @@ def documents(database: Database, runs: Sequence[str], *, kind: str = "result") 
     for start in range(0, len(runs), TOGETHER):
         some = runs[start : start + TOGETHER]
         statement = select(_results.c.run, _results.c.document)
-        with database._reading() as connection:
+        with database.reading() as connection:
             found = connection.execute(statement.where(_results.c.kind == kind, _results.c.run.in_(some))).all()
         for run, document in found:
             yield run, json.loads(document)
@@ -42,5 +42,5 @@ def mark(database: Database, campaign: str) -> tuple[Any, ...]:
         .order_by(_runs.c.state)
     )
     refused = select(func.count()).where(of, _points.c.error != "")
-    with database._reading() as connection:
+    with database.reading() as connection:
         return (*(tuple(row) for row in connection.execute(states)), connection.execute(refused).scalar_one())

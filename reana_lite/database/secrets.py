@@ -45,7 +45,7 @@ def add(
 ) -> SecretRecord:
     """Keep a secret of an owner; raises InvalidInput, and Conflict if one of that name is there and `replace` is not set."""
     _check(name, kind, value)
-    at = database._clock()
+    at = database.clock()
     # with what nobody outside knows: the identity alone must not tell a short value
     identity = hashlib.sha256(b"\0".join([database.installation().encode(), owner.encode(), value])).hexdigest()
     row = {"owner": owner, "name": name, "kind": kind, "value": base64.b64encode(value).decode(), "identity": identity,
@@ -72,7 +72,7 @@ def add(
 def listed(database: Database, owner: str) -> list[SecretRecord]:
     """The secrets of an owner by name, without values."""
     columns = _secrets.c.owner, _secrets.c.name, _secrets.c.kind, _secrets.c.created_at
-    with database._reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(select(*columns).where(_secrets.c.owner == owner).order_by(_secrets.c.name)).all()
     return [SecretRecord(row.owner, row.name, SecretKind(row.kind), row.created_at) for row in rows]
 
@@ -89,7 +89,7 @@ def delete(database: Database, owner: str, names: Collection[str]) -> list[str]:
 
 def of_run(database: Database, owner: str, names: Iterable[str] | None) -> tuple[Secret, ...]:
     """Those secrets with their values, for a worker (None: all of the owner's); raises NotFound if one is not there."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         statement = select(_secrets).where(_secrets.c.owner == owner).order_by(_secrets.c.name)
         there = {
             row.name: Secret(row.name, SecretKind(row.kind), base64.b64decode(row.value), row.identity)

@@ -15,7 +15,7 @@ _shares = tables.shares
 
 def add(database: Database, kind: str, object_: str, user: str) -> None:
     """Let a user see a run (`kind` "run") or a campaign ("campaign"); no error if they may already."""
-    row = {"kind": kind, "object": object_, "user": user, "created_at": database._clock()}
+    row = {"kind": kind, "object": object_, "user": user, "created_at": database.clock()}
     with database.transaction() as transaction:
         connection = transaction.connection
         connection.execute(statements.insert(_shares, connection.dialect.name).values(row).on_conflict_do_nothing())
@@ -31,7 +31,7 @@ def remove(database: Database, kind: str, object_: str, user: str) -> None:
 def users_of(database: Database, kind: str, object_: str) -> list[str]:
     """Who else may see a run or a campaign."""
     statement = select(_shares.c.user).where(_shares.c.kind == kind, _shares.c.object == object_)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return sorted(connection.execute(statement).scalars())
 
 
@@ -40,7 +40,7 @@ def is_shared(database: Database, user: str, *objects: tuple[str, str]) -> bool:
     each = [(_shares.c.kind == kind) & (_shares.c.object == id_) for kind, id_ in objects if id_]
     if not each:
         return False
-    with database._reading() as connection:
+    with database.reading() as connection:
         return (
             connection.execute(select(_shares.c.user).where(_shares.c.user == user, or_(*each)).limit(1)).first()
             is not None

@@ -33,7 +33,7 @@ class TheoryFileRecord:
 def add(database: Database, record: TheoryFileRecord) -> TheoryFileRecord:
     """Note an uploaded file; the one that was there already, if its owner has uploaded the same bytes before."""
     table = tables.theory_files
-    row = {field: getattr(record, field) for field in record.__dataclass_fields__} | {"created_at": database._clock()}
+    row = {field: getattr(record, field) for field in record.__dataclass_fields__} | {"created_at": database.clock()}
     with database.transaction() as transaction:
         connection = transaction.connection
         connection.execute(statements.insert(table, connection.dialect.name).values(row).on_conflict_do_nothing())
@@ -43,11 +43,19 @@ def add(database: Database, record: TheoryFileRecord) -> TheoryFileRecord:
 def get(database: Database, owner: str, digest: str) -> TheoryFileRecord:
     """A file that this user has uploaded; raises NotFound."""
     table = tables.theory_files
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(table).where(table.c.owner == owner, table.c.digest == digest)).first()
     if row is None:
         raise NotFound(f"no theory file {digest!r}; upload it first", theory=digest)
     return TheoryFileRecord(**row._mapping)
+
+
+def find(database: Database, digest: str, *, name: str) -> TheoryFileRecord | None:
+    """A file with these bytes that somebody has uploaded under that name; None if nobody has, or it was removed."""
+    table = tables.theory_files
+    with database.reading() as connection:
+        row = connection.execute(select(table).where(table.c.digest == digest, table.c.name == name)).first()
+    return None if row is None else TheoryFileRecord(**row._mapping)
 
 
 def listed(
@@ -62,7 +70,7 @@ def listed(
             or_(table.c.created_at < at, (table.c.created_at == at) & (table.c.digest < digest))
         )
     statement = statement.order_by(table.c.created_at.desc(), table.c.digest.desc()).limit(limit)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return [TheoryFileRecord(**row._mapping) for row in connection.execute(statement)]
 
 
@@ -77,5 +85,5 @@ def remove(database: Database, owner: str, digest: str) -> None:
 
 def places(database: Database) -> set[tuple[str, int]]:
     """Every (key, attempt) that holds an uploaded file, so that nobody removes it."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         return {(key, 0) for key in connection.execute(select(tables.theory_files.c.key).distinct()).scalars()}

@@ -35,7 +35,7 @@ class Limit:
 
 def take(database: Database, limits: Mapping[str, Limit], what: str) -> None:
     """Count a try under each of these keys; raises Unavailable (429), and counts none, if one of them has had too many."""
-    now, wait_s = database._clock(), 0.0
+    now, wait_s = database.clock(), 0.0
     with database.transaction() as transaction:
         connection = transaction.connection
         for key, limit in sorted(limits.items()):  # in one order, so that nobody waits for each other

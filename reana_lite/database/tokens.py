@@ -53,7 +53,7 @@ def add(
     database: Database, owner: str, *, name: str = "", role: Role = Role.USER, kind: str = "token", valid_s: float = 0
 ) -> tuple[str, TokenRecord]:
     """(the secret, which is shown this once, its record); `valid_s` seconds, 0: until it is revoked."""
-    secret, now = secrets.token_urlsafe(32), database._clock()
+    secret, now = secrets.token_urlsafe(32), database.clock()
     record = TokenRecord(
         "t" + secrets.token_hex(6), owner, kind, clean(name)[:255], role, now, now + valid_s if valid_s else 0.0, 0.0
     )
@@ -72,8 +72,8 @@ def find_with_owner(
 
     No account where there are none at all. Its use is noted.
     """
-    digest, now, owner = digest_of(secret), database._clock(), None
-    with database._reading() as connection:
+    digest, now, owner = digest_of(secret), database.clock(), None
+    with database.reading() as connection:
         row = connection.execute(select(_tokens).where(_tokens.c.digest == digest)).first()
         if row is not None:
             owner = connection.execute(select(_users).where(_users.c.name == row.owner)).first()
@@ -87,9 +87,9 @@ def find_with_owner(
 
 def find_by_id(database: Database, token: str) -> TokenRecord | None:
     """The token or session of that id, if it still lets in."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(_tokens).where(_tokens.c.id == token)).first()
-    return None if row is None or (row.expires_at and row.expires_at <= database._clock()) else _token_of(row)
+    return None if row is None or (row.expires_at and row.expires_at <= database.clock()) else _token_of(row)
 
 
 def use_up(database: Database, secret: str, *, kind: str = "launch") -> TokenRecord | None:
@@ -105,7 +105,7 @@ def use_up(database: Database, secret: str, *, kind: str = "launch") -> TokenRec
 def listed(database: Database, owner: str) -> list[TokenRecord]:
     """The tokens of a user, without sessions, the newest first."""
     statement = select(_tokens).where(_tokens.c.owner == owner, _tokens.c.kind == "token")
-    with database._reading() as connection:
+    with database.reading() as connection:
         return [_token_of(row) for row in connection.execute(statement.order_by(_tokens.c.created_at.desc()))]
 
 

@@ -55,8 +55,8 @@ class Transaction:
     ) -> None:
         self._begin = begin
         self._connection: Connection | None = None
-        self._host = host
-        self._clock = clock
+        self.host = host
+        self.clock = clock
         self._bell = bell
         self._rings = False
 
@@ -107,7 +107,7 @@ class Transaction:
 
         It gets the next number of its name; a restart (`parent` of the same name) gets the number of its parent.
         """
-        now = self._clock()
+        now = self.clock()
         values = {
             "id": run, "name": clean(name)[:255], "owner": clean(owner)[:255], "analysis": clean(analysis)[:255],
             "theory": clean(theory)[:255],
@@ -153,14 +153,14 @@ class Transaction:
         before = [s.value for s, after in RUN_TRANSITIONS.items() if state in after]
         values: dict[str, Any] = {"state": state.value, "error": clean(error)}
         if state in _TIME_OF:
-            values[_TIME_OF[state]] = self._clock()
+            values[_TIME_OF[state]] = self.clock()
         if state in TERMINAL_RUN:
             values["worker"] = ""
         done = self.connection.execute(
             _runs.update().where(_runs.c.id == run, _runs.c.state.in_(before)).values(values)
         )
         if done.rowcount == 0:
-            raise Conflict(f"run {run} is {self._state(run)} and cannot become {state}", run=run, state=str(state))
+            raise Conflict(f"run {run} is {self.state_of(run)} and cannot become {state}", run=run, state=str(state))
         if state is RunState.QUEUED:
             self.ring()
 
@@ -169,11 +169,11 @@ class Transaction:
 
         Raises Conflict if it is over, except by a stop.
         """
-        now = self._clock()
+        now = self.clock()
         row = self.connection.execute(
             select(_runs.c.state, _runs.c.worker, _runs.c.stop_requested_at).where(_runs.c.id == run).with_for_update()
         ).first()
-        state = RunState(row.state) if row is not None else self._state(run)
+        state = RunState(row.state) if row is not None else self.state_of(run)
         assert row is not None
         if state is RunState.STOPPED:
             return state
@@ -225,7 +225,7 @@ class Transaction:
                 f"run {run} is at event {row.next_seq} of epoch {row.epoch}: event {first_seq} of epoch {epoch} is refused",
                 run=run,
             )
-        self._insert_events(run, epoch, first_seq, events, self._clock())
+        self._insert_events(run, epoch, first_seq, events, self.clock())
 
     def _insert_events(
         self, run: str, epoch: int, first_seq: int, events: Sequence[tuple[str, dict[str, Any]]], at: float
@@ -250,7 +250,7 @@ class Transaction:
         if statements.ADVANCE.run(self.connection, counts) != len(counts):
             refused = self._behind(ordered)
         going = [one for one in ordered if one.run not in refused]
-        now = self._clock()
+        now = self.clock()
         rows = [
             (one.run, seq, one.epoch, kind, encode(body), now)
             for one in going
@@ -284,18 +284,18 @@ class Transaction:
 
         Raises Conflict if another process of that name is alive; a dead one's name may be used again.
         """
-        now = self._clock()
-        me = {"host": self._host, "pid": os.getpid(), "process": process_start(os.getpid())}
+        now = self.clock()
+        me = {"host": self.host, "pid": os.getpid(), "process": process_start(os.getpid())}
         mine = (_workers.c.id == worker) & (_workers.c.host == me["host"]) & (_workers.c.pid == me["pid"])
         update = _workers.update().where(mine, _workers.c.process == me["process"]).values(lease_until=now + lease_s)
         if self.connection.execute(update).rowcount:
             return
         holders = self._holders()
-        live = alive(holders, host=self._host, now=now)
+        live = alive(holders, host=self.host, now=now)
         if worker in live:
             raise Conflict(f"a worker named {worker} is alive already; give this one another name", worker=worker)
         # killed processes of this machine never come back, unlike those whose lease has merely run out
-        dead = {h.id for h in holders if h.host == self._host and h.pid != os.getpid() and h.id not in live}
+        dead = {h.id for h in holders if h.host == self.host and h.pid != os.getpid() and h.id not in live}
         for name in sorted({worker, *dead}):
             self._free(name)
         self.connection.execute(
@@ -304,7 +304,7 @@ class Transaction:
 
     def live_workers(self) -> list[str]:
         """Ids of the workers that hold what they have taken."""
-        return alive(self._holders(), host=self._host, now=self._clock())
+        return alive(self._holders(), host=self.host, now=self.clock())
 
     def _holders(self) -> list[Holder]:
         columns = _workers.c.id, _workers.c.host, _workers.c.pid, _workers.c.process, _workers.c.lease_until
@@ -356,7 +356,7 @@ class Transaction:
             rows: Sequence[Any] = self.connection.execute(limited.with_for_update(skip_locked=True)).all()
         else:
             rows = self._fair_share(statement, limit)
-        now = self._clock()
+        now = self.clock()
         for row in rows:
             values: dict[str, Any] = {"worker": worker, "epoch": row.epoch + 1, "state": "running"}
             if row.state == "queued":
@@ -477,7 +477,7 @@ class Transaction:
         for key, attempt in reused:
             if key not in rows or rows[key].counts != attempt:
                 raise Conflict(f"outputs {key}/{attempt} are nobody's any more")
-        now = self._clock()
+        now = self.clock()
         claims: dict[str, Claim] = {}
         again: list[Claim] = []
         new: list[tuple[Any, ...]] = []
@@ -502,7 +502,7 @@ class Transaction:
     def start_jobs(self, attempts: Sequence[tuple[str, int]]) -> None:
         """These attempts execute now; those that have ended stay ended."""
         if attempts:
-            now = self._clock()
+            now = self.clock()
             statements.START_JOBS.run(self.connection, [(now, key, attempt) for key, attempt in attempts])
 
     def finish_jobs(self, ended: Sequence[tuple[str, int, JobOutcome]]) -> None:
@@ -516,7 +516,7 @@ class Transaction:
             (
                 str(outcome.state), str(outcome.cause or ""), outcome.exit_code, clean(outcome.message), outcome.digest,
                 outcome.size_bytes, outcome.reusable, encode(dict(outcome.details)) if outcome.details else "",
-                outcome.started_at, outcome.ended_at or self._clock(), key, attempt,
+                outcome.started_at, outcome.ended_at or self.clock(), key, attempt,
             )
             for key, attempt, outcome in ended
         ]  # fmt: skip
@@ -641,7 +641,7 @@ class Transaction:
 
     def save_result(self, run: str, kind: str, document: Mapping[str, Any]) -> None:
         """Keep a result document of a run; one of the same kind is replaced."""
-        values = {"run": run, "kind": kind, "document": encode(dict(document)), "at": self._clock()}
+        values = {"run": run, "kind": kind, "document": encode(dict(document)), "at": self.clock()}
         statement = statements.insert(tables.results, self.connection.dialect.name).values(values)
         self.connection.execute(
             statement.on_conflict_do_update(
@@ -656,7 +656,7 @@ class Transaction:
             "name": clean(name),
             "format": format,
             "document": encode(dict(document)),
-            "created_at": self._clock(),
+            "created_at": self.clock(),
         }
         self.connection.execute(
             statements.insert(tables.theories, self.connection.dialect.name).values(values).on_conflict_do_nothing()
@@ -664,7 +664,8 @@ class Transaction:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _state(self, run: str) -> RunState:
+    def state_of(self, run: str) -> RunState:
+        """Where a run stands; raises NotFound."""
         state = self.connection.execute(select(_runs.c.state).where(_runs.c.id == run)).scalar()
         if state is None:
             raise NotFound(f"no run {run}", run=run)

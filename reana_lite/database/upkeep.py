@@ -32,7 +32,7 @@ def places_of(database: Database, runs: set[str]) -> set[Place]:
     found: set[Place] = set()
     ids = sorted(runs)
     nodes = tables.nodes
-    with database._reading() as connection:
+    with database.reading() as connection:
         for start in range(0, len(ids), 500):
             some = nodes.c.run.in_(ids[start : start + 500])
             rows = connection.execute(select(nodes.c.key, nodes.c.attempt).distinct().where(some, nodes.c.attempt > 0))
@@ -47,14 +47,14 @@ def over_before(database: Database, at: float, *, campaign: str = "") -> set[str
     statement = select(runs.c.id).where(runs.c.state.in_(over), runs.c.ended_at < at)
     if campaign:
         statement = statement.where(runs.c.campaign == campaign)
-    with database._reading() as connection:
+    with database.reading() as connection:
         return set(connection.execute(statement).scalars())
 
 
 def trees_named(database: Database) -> set[Place]:
     """Kept trees (attempt 0) that runs, uploaded theories or workspaces name."""
     files = tables.workspace_files
-    with database._reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(select(files.c.key, files.c.attempt).distinct().where(files.c.key != ""))
         found = {(row.key, row.attempt) for row in rows if not row.attempt}
     found |= {place for place in database.places_of_runs() if not place[1]}
@@ -63,7 +63,7 @@ def trees_named(database: Database) -> set[Place]:
 
 def attempts_known(database: Database) -> set[Place]:
     """Every attempt that has a record, however it ended."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         return {(row.key, row.attempt) for row in connection.execute(select(tables.jobs.c.key, tables.jobs.c.attempt))}
 
 
@@ -78,7 +78,7 @@ def copy_to(url: str, folder: Path) -> Path:
     engine = opening.make_engine(url)
     try:
         with opening.told(engine):
-            version = opening._version(engine)
+            version = opening.version_there(engine)
             if version is None:
                 raise Conflict("the database has no tables yet: there is nothing to be copied")
             if engine.dialect.name == "sqlite":
@@ -128,7 +128,7 @@ def restore_from(folder: Path, url: str, *, keep_id: bool = False) -> None:
             _restore_sqlite(folder / SQLITE, Path(str(engine.url.database)))
         else:
             with opening.told(engine):
-                if opening._version(engine) is not None:
+                if opening.version_there(engine) is not None:
                     raise Conflict("the database has tables already: restore into an empty one (createdb)")
             if not (folder / POSTGRESQL).is_file():
                 raise InvalidInput(f"{folder} holds no copy of a PostgreSQL database", field="backup")

@@ -94,7 +94,7 @@ class Usage:
 
 def are_there(database: Database) -> bool:
     """Whether there are accounts: without any, one user works alone."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         return connection.execute(select(_users.c.name).where(_IS_THERE).limit(1)).first() is not None
 
 
@@ -107,7 +107,7 @@ def add(database: Database, user: User) -> User:
         )  # fmt: skip
     if user.email and not _EMAIL.fullmatch(user.email):
         raise InvalidInput(f"{user.email!r} is no e-mail address", field="email", value=user.email)
-    row = _user_row(replace(user, created_at=database._clock()))
+    row = _user_row(replace(user, created_at=database.clock()))
     with database.transaction() as transaction:
         try:
             with transaction.connection.begin_nested():
@@ -199,7 +199,7 @@ def usage(database: Database, owner: str) -> Usage:
     )  # fmt: skip
     active = select(func.count()).where(runs.c.owner == owner, runs.c.state.in_(("created", "queued", "running")))
     theories = select(func.coalesce(func.sum(tables.theory_files.c.size_bytes), 0))
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(sums).one()
         sent = connection.execute(theories.where(tables.theory_files.c.owner == owner)).scalar_one()
         going = connection.execute(active).scalar_one()
@@ -208,7 +208,7 @@ def usage(database: Database, owner: str) -> Usage:
 
 
 def _users_where(database: Database, *conditions: Any) -> list[User]:
-    with database._reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(select(_users).where(_IS_THERE, *conditions).order_by(_users.c.name))
         return [user_of(row) for row in rows]
 

@@ -101,7 +101,7 @@ def clean_path(path: str) -> str:
 
 def get(database: Database, workspace: str) -> WorkspaceRecord:
     """The record of a workspace; raises NotFound."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(_spaces).where(_spaces.c.id == workspace)).first()
     if row is None:
         raise NotFound(f"there is no workspace {workspace!r}", workspace=workspace)
@@ -110,7 +110,7 @@ def get(database: Database, workspace: str) -> WorkspaceRecord:
 
 def of_run(database: Database, run: str) -> WorkspaceRun | None:
     """What a run of a workspace was asked to be; None if it has none."""
-    with database._reading() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(_uses).where(_uses.c.run == run)).first()
     return None if row is None else _run_of(row)
 
@@ -125,7 +125,7 @@ def files(
     statement = select(_files).where(_files.c.workspace == workspace, at).order_by(_files.c.path, _files.c.made)
     if given_only:
         statement = statement.where(~_files.c.made)
-    with database._reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(statement).all()
     found = {row.path: _stored(row) for row in rows}  # what runs have made comes second
     gone = {row.path for row in rows if row.kind == "gone"}
@@ -144,7 +144,7 @@ def usage(database: Database, owner: str) -> int:
         .distinct()
         .subquery()
     )
-    with database._reading() as connection:
+    with database.reading() as connection:
         return int(connection.execute(select(func.coalesce(func.sum(given.c.size_bytes), 0))).scalar_one())
 
 
@@ -156,7 +156,7 @@ def runs_of(database: Database, workspace: str) -> list[tuple[str, str, bool]]:
         .where(_uses.c.workspace == workspace)
         .order_by(_runs.c.created_at, _runs.c.id)
     )
-    with database._reading() as connection:
+    with database.reading() as connection:
         return [(run, state, deleted > 0) for run, state, deleted in connection.execute(statement)]
 
 
@@ -167,7 +167,7 @@ def places(database: Database, *, besides: Collection[str] = ()) -> set[tuple[st
     what a run has made and the user has moved.
     """
     columns = (_files.c.key, _files.c.attempt, _files.c.made, _files.c.workspace)
-    with database._reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(select(*columns).distinct().where(_files.c.key != "")).all()
         uses = connection.execute(select(_uses.c.workspace, _uses.c.run)).all() if besides else []
     in_use = {workspace for workspace, run in uses if run not in besides}
@@ -182,11 +182,11 @@ def find_run(database: Database, owner: str, name: str) -> RunRecord:
     kept = select(_uses.c.run).where(_uses.c.deleted_at > 0)
     statement = select(_runs.c.id).where(_runs.c.owner == owner)
     newest = statement.order_by(_runs.c.id.in_(kept), _runs.c.created_at.desc(), _runs.c.id).limit(1)
-    with database._reading() as connection:
+    with database.reading() as connection:
         for condition in (_runs.c.id == name, full_name(name), _runs.c.name == name):
             found = connection.execute(newest.where(condition)).scalar()
             if found is not None:
-                return database._run(found)
+                return database.exact_run(found)
     raise NotFound(f"there is no workflow {name!r}", run=name)
 
 
@@ -218,7 +218,7 @@ def list_runs(
     order = (_runs.c.created_at, _runs.c.id) if oldest_first else (_runs.c.created_at.desc(), _runs.c.id.desc())
     columns = [*RUN_COLUMNS, gone.label("gone"), func.coalesce(_spaces.c.size_bytes, 0).label("stored_bytes")]
     statement = select(*columns).select_from(joined).where(*conditions).order_by(*order).offset(offset).limit(limit)
-    with database._reading() as connection:
+    with database.reading() as connection:
         rows = connection.execute(statement).all()
         counted = select(func.count()).select_from(joined).where(*conditions)
         total = len(rows) + offset if limit is None else int(connection.execute(counted).scalar_one())
@@ -232,7 +232,7 @@ def list_runs(
 def create(transaction: Transaction, owner: str) -> str:
     """An empty workspace; gives its id."""
     workspace = "w" + secrets.token_hex(8)
-    values = {"id": workspace, "owner": owner, "created_at": transaction._clock()}
+    values = {"id": workspace, "owner": owner, "created_at": transaction.clock()}
     transaction.connection.execute(_spaces.insert(), values)
     return workspace
 
@@ -350,7 +350,7 @@ def delete_run(transaction: Transaction, run: str) -> None:
 
     Raises Conflict while a run of that workspace is queued or running.
     """
-    connection, now = transaction.connection, transaction._clock()
+    connection, now = transaction.connection, transaction.clock()
     workspace = connection.execute(select(_uses.c.workspace).where(_uses.c.run == run)).scalar()
     if workspace is None:
         connection.execute(_uses.insert(), {"run": run, "deleted_at": now})
@@ -395,7 +395,7 @@ def _change(transaction: Transaction, record: WorkspaceRecord, *, close: Sequenc
         old = (_files.c.workspace == record.id, _OPEN, _files.c.path.in_(some))
         connection.execute(_files.update().where(*old).values(until=revision))
     if show:
-        now = transaction._clock()
+        now = transaction.clock()
         connection.execute(_files.insert(), [_row(record.id, revision, one, made=False, at=now) for one in show])
     size = record.size_bytes - before + sum(one.artifact.size for one in show)
     values = {"revision": revision, "size_bytes": size}

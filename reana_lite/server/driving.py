@@ -14,11 +14,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from sqlalchemy import select
-
 from reana_lite.backends.base import Backend
 from reana_lite.config import Settings
-from reana_lite.database import Database, campaigns, tables
+from reana_lite.database import Database, campaigns
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import ReanaLiteError, Unavailable
 from reana_lite.planning import REFUSING, Enrolment, planner
@@ -72,7 +70,7 @@ class Campaigns:
         if not self._waiting:
             if now - self._looked_at < LOOK_S:
                 return
-            self._waiting, self._looked_at = self._open(), now
+            self._waiting, self._looked_at = campaigns.waiting(self.installation.database), now
             self._not_before = {name: at for name, at in self._not_before.items() if at > now}
             for gone in self._known.keys() - {record.id for record in self._waiting}:
                 self._forget(gone)
@@ -117,16 +115,6 @@ class Campaigns:
         known = self._known.pop(campaign, None)
         if known is not None:
             known[1].close()
-
-    def _open(self) -> list[CampaignRecord]:
-        """Campaigns that are not stopped and have points without a run."""
-        points, table = tables.points, tables.campaigns
-        waiting = select(points.c.campaign).where(points.c.run == "", points.c.error == "").distinct()
-        statement = select(table.c.id).where(table.c.id.in_(waiting), table.c.stopped_at == 0)
-        database = self.installation.database
-        with database._reading() as connection:
-            ids = list(connection.execute(statement).scalars())
-        return [campaigns.get(database, campaign) for campaign in ids]
 
     def _enrolment(self, record: CampaignRecord) -> tuple[Enrolment, ExitStack]:
         bring_back_request(self.installation, record.request)

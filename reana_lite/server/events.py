@@ -202,7 +202,7 @@ class Fan:
     def user(self, owner: str, since: float = 0.0) -> Iterator[str]:
         """The runs of a user that have changed since a moment (UTC seconds), and from now on each that changes."""
         with Follower(self, ("user", owner)) as follower:
-            now = self.database._clock()
+            now = self.database.clock()
             yield event("ready", {"at": now}, id_=f"{now:.3f}")
             for record in listing.stirring(self.database, since or now):
                 if record.owner == owner:
@@ -261,7 +261,7 @@ class Fan:
             channel = self._channels.setdefault(topic, Channel(self._lock))
             channel.followers += 1
             if self._thread is None:
-                self._since = self.database._clock()
+                self._since = self.database.clock()
                 self._thread = threading.Thread(target=self._look_on, name="events", daemon=True)
                 self._thread.start()
             return channel
@@ -301,7 +301,7 @@ class Fan:
         for topic, channel in logs[self._log_turn : self._log_turn + LOGS]:
             self._look_at_log(channel, topic[1], int(topic[2]))
         if any(topic[0] in ("user", "campaign") for topic in channels):
-            now = self.database._clock()
+            now = self.database.clock()
             for record in listing.stirring(self.database, self._since - 2.0):
                 for topic in (("user", record.owner), ("campaign", record.campaign)):
                     if topic in channels:

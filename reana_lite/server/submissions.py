@@ -291,7 +291,7 @@ def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 9
         raise InvalidInput("a token is valid for 1 to 3650 days, or 0 for as long as it is not revoked", field="days")
     database, valid_s = here().database, days * 86400
     if who.expires_at and not who.session:
-        left_s = max(1.0, who.expires_at - database._clock())
+        left_s = max(1.0, who.expires_at - database.clock())
         valid_s = min(valid_s, left_s) if valid_s else left_s
     made = tokens.add(database, who.name, name=name.strip(), role=wanted, valid_s=valid_s)
     note(who, "create token", made[1].id)

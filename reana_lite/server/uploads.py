@@ -18,10 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import select
-
 from reana_lite.campaign import Request
-from reana_lite.database import tables, theory_files
+from reana_lite.database import theory_files
 from reana_lite.database.theory_files import TheoryFileRecord
 from reana_lite.database.users import User
 from reana_lite.errors import InvalidInput, NotFound
@@ -147,17 +145,13 @@ def paths_of(installation: Installation, owner: str, digests: Iterable[str]) -> 
 def bring_back(installation: Installation, paths: Iterable[str]) -> None:
     """See that theory files which a kept request names are on this machine."""
     root = installation.spool / "theories"
-    table = tables.theory_files
     for text in paths:
         path = Path(text)
         if path.is_relative_to(root) and not _is_there(path):
             digest = f"sha256:{path.relative_to(root).parts[0]}"
-            with installation.database._reading() as connection:
-                row = connection.execute(
-                    select(table).where(table.c.digest == digest, table.c.name == path.name)
-                ).first()
-            if row is not None:
-                path_of(installation, TheoryFileRecord(**row._mapping))
+            record = theory_files.find(installation.database, digest, name=path.name)
+            if record is not None:
+                path_of(installation, record)
 
 
 def bring_back_request(installation: Installation, request: Request) -> None:

@@ -89,7 +89,7 @@ class Beginnings:
             batch = self._next_jobs(left, turn)
             if not batch:
                 return
-            with self.database._peek() as peek:
+            with self.database.peek() as peek:
                 known = peek.look_up([key for key, _, _ in batch])
             for key, drive, submit in batch:
                 claim = known[key]
@@ -181,7 +181,7 @@ class Beginnings:
             return 0
         owners = {drive.owner for drive in drives}
         self.under_way = {}
-        with self.database._peek() as peek:
+        with self.database.peek() as peek:
             self._read_quotas(peek)
             if len(owners) > 1 or self._is_limited(owners):
                 self.under_way = peek.open_jobs()

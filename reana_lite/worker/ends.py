@@ -58,7 +58,7 @@ def with_reasons(
     asked = [(key, attempt) for key, attempt, outcome in ended if may_retry(outcome.cause)]
     known: dict[tuple[str, int], list[Try]] = {}
     if asked:
-        with database._peek() as peek:
+        with database.peek() as peek:
             known = peek.tries(asked)
     told = []
     for key, attempt, outcome in ended:

@@ -101,7 +101,7 @@ class Holding:
         """
         for run, epoch in claimed:  # ours, whatever happens now
             self.hands.aside.setdefault(run, Aside(epoch, 0.0, 0.0, ""))
-        with self.database._peek() as peek:
+        with self.database.peek() as peek:
             standing = peek.standing([run for run, _ in claimed])
         for run, epoch in claimed:
             rows: list[Any] = []
@@ -140,7 +140,7 @@ class Holding:
 
     def _try_again(self, runs: Sequence[str]) -> None:
         """Runs that were put aside go on, unless they are over or another worker's by now."""
-        with self.database._peek() as peek:
+        with self.database.peek() as peek:
             epochs = peek.epochs(runs)
         mine = {run: self.hands.aside[run].epoch for run in runs}
         for run in runs:
@@ -186,8 +186,8 @@ class Holding:
         for held in (self.hands.drives, self.hands.adopted, self.hands.active, self.hands.over):
             held.clear()
         try:
-            with self.database._peek() as peek:
-                over = {run for run, _ in runs if peek._state(run) in TERMINAL_RUN}
+            with self.database.peek() as peek:
+                over = {run for run, _ in runs if peek.state_of(run) in TERMINAL_RUN}
             self.take_up([(run, epoch) for run, epoch in runs if run not in over], follow=True)
             mine = {(job.key, job.attempt) for job in self.database.running_jobs_of(self.worker)}
             ended = {(report.key, report.attempt) for report in self.hands.reports}

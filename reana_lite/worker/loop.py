@@ -283,7 +283,7 @@ class Worker:
         """What other processes want or have done: stop requests, ends of jobs followed."""
         self._polled_at = time.monotonic()
         followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
-        with self.database._peek() as peek:
+        with self.database.peek() as peek:
             requests = peek.stop_requests([*self.drives.keys() | self.hands.aside.keys()])
             ended = peek.ended(followed)
         for run, by in requests:
@@ -303,7 +303,7 @@ class Worker:
         needed = {key for key, active in self.hands.active.items() if active.nodes}
         orphans = [place for place in self.hands.held - over if place[0] not in needed]
         if orphans:
-            with self.database._peek() as peek:
+            with self.database.peek() as peek:
                 turn.stops += peek.unwanted(orphans)
 
     def _give_sign(self) -> None:

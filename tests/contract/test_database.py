@@ -476,10 +476,10 @@ def test_a_run_nobody_drives_stops_at_once(database: Database, state: RunState) 
 
 def test_a_job_is_looked_up_without_a_trace(database: Database) -> None:
     new_run(database)
-    with database._peek() as peek:
+    with database.peek() as peek:
         assert peek.look_up([K[0]]) == {K[0]: Claim(K[0], 1, True, None, "")}
     (begun,) = claim(database, [K[0]])
-    with database._peek() as peek:
+    with database.peek() as peek:
         assert peek.look_up([K[0], K[1]])[K[0]] == replace(begun, begun=False)
     assert database.attempts(K[1]) == []
 

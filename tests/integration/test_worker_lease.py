@@ -33,7 +33,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def until(house: House, worker: str) -> float:
     """Until when a worker has its lease."""
-    with house.database._reading() as connection:
+    with house.database.reading() as connection:
         found = connection.execute(select(tables.workers.c.lease_until).where(tables.workers.c.id == worker)).scalar()
     return float(found or 0.0)
 

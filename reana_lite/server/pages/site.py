@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from sqlalchemy import func, select
-
 from reana_lite.campaign import Progress
 from reana_lite.catalogue import Catalogue
 from reana_lite.config import Settings
@@ -22,8 +20,8 @@ from reana_lite.database import (
     audit,
     campaigns,
     listing,
+    queue,
     shares,
-    tables,
     theory_files,
     tokens,
     users,
@@ -299,10 +297,7 @@ class Site:
     def users(self, words: str = "", *, limit: int = 50) -> list[UserLine]:
         """Users with these letters in their name or address, by name; administrators only."""
         auth.need(Verb.ADMINISTER)
-        table = tables.runs
-        with self.database._reading() as connection:
-            rows = connection.execute(select(table.c.owner, func.count()).group_by(table.c.owner)).all()
-        counts = {str(row[0]): int(row[1]) for row in rows}
+        counts = listing.runs_by_owner(self.database)
         lines = []
         known = [u for u in users.listed(self.database) if words.lower() in f"{u.name} {u.email}".lower()]
         for user in known[:limit]:
@@ -344,12 +339,8 @@ class Site:
     def waiting(self) -> dict[str, int]:
         """How many runs and points wait or run, of everybody; administrators only."""
         auth.need(Verb.ADMINISTER)
-        runs, points = tables.runs, tables.points
-        count = select(runs.c.state, func.count()).where(runs.c.state.in_(["created", "queued", "running"]))
-        planned = select(func.count()).select_from(points).where(points.c.run == "", points.c.error == "")
-        with self.database._reading() as connection:
-            found = {str(row[0]): int(row[1]) for row in connection.execute(count.group_by(runs.c.state))}
-            return {**found, "planned": int(connection.execute(planned).scalar_one())}
+        counts, _ = listing.standing(self.database)
+        return counts | {"planned": queue.points_without_run(self.database)}
 
     def audit(self, *, before: int, limit: int) -> list[AuditLine]:
         """Who did what, the newest first; administrators only."""

@@ -190,7 +190,7 @@ def _commands(record: RunRecord, timeline: list[tuple[int, str, dict[str, Any], 
     try:
         for _, kind, body, _ in timeline:
             event = from_row(kind, body)
-            drive._show(event)
+            drive.show(event)
             for command in drive.engine.handle(event):
                 if isinstance(command, SubmitJob):
                     found[command.node] = command.job.script or command.job.line

@@ -128,7 +128,7 @@ class World:
             .join(campaigns, campaigns.c.id == points.c.campaign)
             .where(points.c.run == "", points.c.error == "", campaigns.c.stopped_at == 0)
         )
-        with self.database._reading() as connection:
+        with self.database.reading() as connection:
             if connection.execute(waiting.limit(1)).first() is not None:
                 return False
         return not self.database.runs_by_id(unfinished_only=True)

@@ -22,7 +22,7 @@ KEY = {"Idempotency-Key": "again"}
 
 def kept(world: World) -> str:
     """All that the database keeps of requests."""
-    with world.database._reading() as connection:
+    with world.database.reading() as connection:
         return json.dumps([list(row) for row in connection.execute(select(tables.idempotency))])
 
 
@@ -74,8 +74,8 @@ def test_answers_are_forgotten_after_a_day(world: World, monkeypatch: pytest.Mon
     database = world.database
     repeats.begin(database, "alice", "k", "d")
     repeats.end(database, "alice", "k", 200, "kept")
-    now = database._clock()
-    monkeypatch.setattr(database, "_clock", lambda: now + 86401)
+    now = database.clock()
+    monkeypatch.setattr(database, "clock", lambda: now + 86401)
     monkeypatch.setattr(repeats, "SWEPT_EACH", 1)
     repeats.begin(database, "bob", "other", "d")
     assert "kept" not in kept(world)
@@ -86,8 +86,8 @@ def test_what_was_not_answered_may_be_sent_again_after_a_while(world: World, mon
     assert repeats.begin(database, "alice", "k", "d") is None
     with pytest.raises(Conflict, match="still being answered"):
         repeats.begin(database, "alice", "k", "d")
-    now = database._clock()
-    monkeypatch.setattr(database, "_clock", lambda: now + repeats.UNANSWERED_S + 1)
+    now = database.clock()
+    monkeypatch.setattr(database, "clock", lambda: now + repeats.UNANSWERED_S + 1)
     assert repeats.begin(database, "alice", "k", "d") is None  # the process that began it has died
 
 

@@ -99,20 +99,20 @@ def test_an_address_that_guesses_many_names_has_to_wait_but_not_for_long(
     with pytest.raises(Unavailable) as throttled:
         login(world, "alice", PASSWORD)
     assert 0 < throttled.value.details["retry_after_s"] <= 30
-    now = world.database._clock()
-    monkeypatch.setattr(world.database, "_clock", lambda: now + 31)
+    now = world.database.clock()
+    monkeypatch.setattr(world.database, "clock", lambda: now + 31)
     assert tried(world, "alice", PASSWORD) is None
 
 
 def test_a_name_that_is_guessed_from_everywhere_lets_its_owner_in_between(
     world: World, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = world.database._clock()
-    monkeypatch.setattr(world.database, "_clock", lambda: now)
+    now = world.database.clock()
+    monkeypatch.setattr(world.database, "clock", lambda: now)
     for number in range(auth.LIMITS["name"].burst):
         assert tried(world, "alice", "wrong", f"198.51.100.{number}") is NotAllowed
     assert tried(world, "alice", PASSWORD) is Unavailable
-    monkeypatch.setattr(world.database, "_clock", lambda: now + 6)
+    monkeypatch.setattr(world.database, "clock", lambda: now + 6)
     assert tried(world, "alice", PASSWORD) is None
 
 
