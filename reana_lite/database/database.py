@@ -456,16 +456,11 @@ class Database:
     def get_result(self, run: str, kind: str) -> dict[str, Any] | None:
         """A result document of a run, or None."""
         results = tables.results
-        return self._document(select(results.c.document).where(results.c.run == run, results.c.kind == kind))
-
-    def save_theory(self, digest: str, *, name: str, format: str, document: Mapping[str, Any]) -> None:
-        """Keep what is known of a theory, as Transaction.save_theory says."""
-        with self.transaction() as transaction:
-            transaction.save_theory(digest, name=name, format=format, document=document)
-
-    def get_theory(self, digest: str) -> dict[str, Any] | None:
-        """What is known of the theory with that digest, or None."""
-        return self._document(select(tables.theories.c.document).where(tables.theories.c.digest == digest))
+        statement = select(results.c.document).where(results.c.run == run, results.c.kind == kind)
+        with self.reading() as connection:
+            text = connection.execute(statement).scalar()
+        document: dict[str, Any] | None = None if text is None else json.loads(text)
+        return document
 
     def harmless_templates(self) -> set[str]:
         """Templates of steps that are known to leave their inputs alone (see inputs.py)."""
@@ -479,14 +474,6 @@ class Database:
             return str(
                 connection.execute(select(tables.meta.c.value).where(tables.meta.c.name == "installation")).scalar_one()
             )
-
-    def _document(self, statement: Any) -> dict[str, Any] | None:
-        with self.reading() as connection:
-            text = connection.execute(statement).scalar()
-        if text is None:
-            return None
-        document: dict[str, Any] = json.loads(text)
-        return document
 
 
 def _job_rows() -> Any:

@@ -152,13 +152,9 @@ def workers(database: Database) -> list[dict[str, Any]]:
         doing = doing if isinstance(doing, dict) else {}
         found.append({
             "name": row.id, "host": row.host, "runs": row.runs, "started_at": row.started_at,
-            "seen_at": row.lease_until - LEASE_S, "backend": str(doing.get("backend", "")), "doing": doing,
+            "seen_at": row.seen_at, "backend": str(doing.get("backend", "")), "doing": doing,
         })  # fmt: skip
     return found
-
-
-LEASE_S = 20.0
-"""How far ahead a worker's lease reaches when it gives a sign of life (seconds; worker.LEASE_S)."""
 
 
 def _page(statement: Any, table: Any, after: Place | None, limit: int) -> Any:

@@ -17,7 +17,6 @@ from sqlalchemy import and_, func, or_, select
 from reana_lite.database import tables
 from reana_lite.database.database import RUN_COLUMNS, Database
 from reana_lite.database.holders import Holder, alive
-from reana_lite.database.listing import LEASE_S
 from reana_lite.database.records import JobRecord, RunRecord, job_of, run_of
 
 _runs, _jobs, _keys, _nodes = tables.runs, tables.jobs, tables.keys, tables.nodes
@@ -76,7 +75,7 @@ def _worker_of(row: Any, *, alive: bool) -> WorkerRecord:
     doing: dict[str, Any] = json.loads(row.doing) if row.doing else {}
     return WorkerRecord(
         row.id, row.host.partition("/")[0], str(doing.get("backend", "")), alive, row.started_at,
-        row.lease_until - LEASE_S, int(doing.get("runs", 0)), int(doing.get("jobs", 0)), str(doing.get("trouble", "")),
+        row.seen_at, int(doing.get("runs", 0)), int(doing.get("jobs", 0)), str(doing.get("trouble", "")),
         dict(doing.get("waiting", {})),
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0007"
+VERSION = "0008"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -173,16 +173,6 @@ results = Table(
     _time("at"),
 )
 
-theories = Table(
-    "theories",
-    metadata,
-    Column("digest", String(80), primary_key=True),
-    _name("name"),
-    _name("format", 32),
-    _text("document"),
-    _time("created_at"),
-)
-
 campaigns = Table(
     "campaigns",
     metadata,
@@ -280,6 +270,7 @@ workers = Table(
     _time("lease_until"),
     # what it is doing (JSON), for those who ask why something waits
     _text("doing"),
+    _time("seen_at"),
 )
 
 # what steps of an owner's runs may know; values are read by workers alone, and never listed

@@ -287,8 +287,10 @@ class Transaction:
         now = self.clock()
         me = {"host": self.host, "pid": os.getpid(), "process": process_start(os.getpid())}
         mine = (_workers.c.id == worker) & (_workers.c.host == me["host"]) & (_workers.c.pid == me["pid"])
-        update = _workers.update().where(mine, _workers.c.process == me["process"]).values(lease_until=now + lease_s)
-        if self.connection.execute(update).rowcount:
+        signs = {"lease_until": now + lease_s, "seen_at": now}
+        if self.connection.execute(
+            _workers.update().where(mine, _workers.c.process == me["process"]).values(signs)
+        ).rowcount:
             return
         holders = self._holders()
         live = alive(holders, host=self.host, now=now)
@@ -298,9 +300,7 @@ class Transaction:
         dead = {h.id for h in holders if h.host == self.host and h.pid != os.getpid() and h.id not in live}
         for name in sorted({worker, *dead}):
             self._free(name)
-        self.connection.execute(
-            _workers.insert(), {"id": worker, "started_at": now, "lease_until": now + lease_s, **me}
-        )
+        self.connection.execute(_workers.insert(), {"id": worker, "started_at": now, **signs, **me})
 
     def live_workers(self) -> list[str]:
         """Ids of the workers that hold what they have taken."""
@@ -647,19 +647,6 @@ class Transaction:
             statement.on_conflict_do_update(
                 index_elements=["run", "kind"], set_={"document": values["document"], "at": values["at"]}
             )
-        )
-
-    def save_theory(self, digest: str, *, name: str, format: str, document: Mapping[str, Any]) -> None:
-        """Keep what is known of a theory under the digest of its content; an equal one is kept once."""
-        values = {
-            "digest": digest,
-            "name": clean(name),
-            "format": format,
-            "document": encode(dict(document)),
-            "created_at": self.clock(),
-        }
-        self.connection.execute(
-            statements.insert(tables.theories, self.connection.dialect.name).values(values).on_conflict_do_nothing()
         )
 
     # -- inside --------------------------------------------------------------------------------------------------

@@ -654,16 +654,12 @@ def test_prune_never_takes_what_a_run_that_is_not_over_needs(database: Database)
     assert database.forget_job(K[50], 4) is True, "nothing is known of it"
 
 
-def test_results_theories_and_the_installation(opener: Opener, database: Database) -> None:
+def test_results_and_the_installation(opener: Opener, database: Database) -> None:
     database.save_result("r1", "result", {"verdict": "excluded", "ü": [1.5, None]})
     database.save_result("r1", "result", {"verdict": "not-excluded"})
     database.save_result("r1", "declared", {})
     assert database.get_result("r1", "result") == {"verdict": "not-excluded"}
     assert database.get_result("r1", "declared") == {}
-    database.save_theory("sha256:1", name="t", format="slha", document={"a": 1})
-    database.save_theory("sha256:1", name="t", format="slha", document={"a": 1})
-    assert database.get_theory("sha256:1") == {"a": 1}
-    assert database.get_theory("sha256:2") is None
     assert len(database.installation()) == 32
     assert opener().installation() == database.installation()
 

@@ -95,6 +95,7 @@ def test_what_keeps_all_workers_is_told_to_those_who_wait(database: Database) ->
     assert reasons(database) == {"queued": "there is no bucket b"}
     assert queue.reason(database, database.get_run("driven")) == "there is no bucket b"
     (worker,) = queue.workers(database)
+    assert worker.seen_at == CLOCK.now - 1, "whatever its lease"
     assert (worker.backend, worker.runs, worker.trouble, worker.alive) == ("local", 1, "there is no bucket b", True)
 
 
