@@ -40,6 +40,7 @@ def fill(database: Database, count: int) -> Filled:
     """Write `count` runs: half of them of the first user, the others spread; every second in a campaign of 500."""
     owners = [f"user{number:02d}" for number in range(OWNERS)]
     given = {}
+    users.add(database, User("root", Role.ADMIN))
     for owner in owners:
         users.add(database, User(owner, Role.USER, email=f"{owner}@example.org"))
         given[owner] = tokens.add(database, owner, name="benchmark", role=Role.USER)[0]

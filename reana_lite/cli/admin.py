@@ -102,10 +102,6 @@ def users_add(name: str, role: str, email: str, full_name: str, no_password: boo
     from reana_lite.database.users import Role, User
 
     settings, database = _opened()
-    if not users.are_there(database) and role != Role.ADMIN:
-        raise InvalidInput(
-            "the first account must be an administrator's (--role admin): nobody else could make more", field="role"
-        )
     password = "" if no_password else _hash(password_stdin)
     user = users.add(database, User(name, Role(role), email=email, full_name=full_name, password=password))
     _note(settings, database, "create user", user.name)

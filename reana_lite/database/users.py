@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Connection, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.database import tables, workspaces
@@ -95,11 +95,17 @@ class Usage:
 def are_there(database: Database) -> bool:
     """Whether there are accounts: without any, one user works alone."""
     with database.reading() as connection:
-        return connection.execute(select(_users.c.name).where(_IS_THERE).limit(1)).first() is not None
+        return _any(connection)
+
+
+def _any(connection: Connection) -> bool:
+    return connection.execute(select(_users.c.name).where(_IS_THERE).limit(1)).first() is not None
 
 
 def add(database: Database, user: User) -> User:
-    """A new account; raises Conflict if the name is or was taken, InvalidInput for a name that cannot be one."""
+    """A new account. Raises Conflict if the name is or was taken, and InvalidInput for a name that cannot be one, or if
+    it is the first one and no administrator's.
+    """
     if not _NAME.fullmatch(user.name):
         raise InvalidInput(
             f"{user.name!r} cannot be the name of a user; right are letters, digits and . _ @ -, at most 100",
@@ -109,6 +115,11 @@ def add(database: Database, user: User) -> User:
         raise InvalidInput(f"{user.email!r} is no e-mail address", field="email", value=user.email)
     row = _user_row(replace(user, created_at=database.clock()))
     with database.transaction() as transaction:
+        if user.role is not Role.ADMIN and not _any(transaction.connection):
+            raise InvalidInput(
+                "the first account must be an administrator's (role admin): nobody else could make more",
+                field="role", value=str(user.role),
+            )  # fmt: skip
         try:
             with transaction.connection.begin_nested():
                 transaction.connection.execute(_users.insert(), row)

@@ -11,7 +11,7 @@ import pytest
 from reana_lite.database import Database, repeats, secrets, theory_files, throttle, users
 from reana_lite.database.throttle import Limit
 from reana_lite.database.users import Role, User
-from reana_lite.errors import Conflict, Unavailable
+from reana_lite.errors import Conflict, InvalidInput, Unavailable
 
 THREADS = 8
 
@@ -49,6 +49,17 @@ def test_tries_are_counted_before_they_are_made(database: Database) -> None:
     throttle.take(database, limits, "too many")
     throttle.forget(database, ["name:x"])
     assert at_once(lambda _: throttle.take(database, limits, "too many")).count(True) == 3
+
+
+def test_the_first_account_and_the_last_one_are_administrators(database: Database) -> None:
+    with pytest.raises(InvalidInput, match="first account must be an administrator's"):
+        users.add(database, User("alice"))
+    assert not users.are_there(database)
+    users.add(database, User("root", Role.ADMIN))
+    users.add(database, User("alice"))
+    users.remove(database, "alice")
+    with pytest.raises(Conflict, match="last administrator"):
+        users.remove(database, "root")
 
 
 def test_one_administrator_stays_whoever_is_removed_at_once(database: Database) -> None:

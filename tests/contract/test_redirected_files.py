@@ -29,8 +29,8 @@ def test_a_large_file_is_linked_to(
     settings = replace(settings, s3=replace(s3_settings, redirects=redirects))
     assert settings.s3 is not None
     storage, database = S3Storage(settings.s3), Database(settings.database)
-    for name in ("alice", "bob"):
-        users.add(database, User(name, Role.USER))
+    for name, role in {"root": Role.ADMIN, "alice": Role.USER, "bob": Role.USER}.items():
+        users.add(database, User(name, role))
     secrets = {name: tokens.add(database, name)[0] for name in ("alice", "bob")}
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "evil.html").write_bytes(PAGE)

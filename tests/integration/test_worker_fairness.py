@@ -15,7 +15,7 @@ from test_review_worker import House, house, image  # noqa: F401
 
 from reana_lite.backends.memory import FINISHED, MemoryBackend
 from reana_lite.database import tables, users
-from reana_lite.database.users import Quota, User
+from reana_lite.database.users import Quota, Role, User
 from reana_lite.drive import Drive
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
@@ -97,7 +97,7 @@ def test_the_shared_limit_holds_over_two_workers_and_all_is_done_in_the_end(hous
 
 
 def test_the_quota_of_an_account_holds_over_two_workers_and_the_owner_sees_why_it_waits(house: House) -> None:
-    users.add(house.database, User("me", quota=Quota(running_jobs=2)))
+    users.add(house.database, User("me", Role.ADMIN, quota=Quota(running_jobs=2)))
     backends = [MemoryBackend(house.storage, manual=True) for _ in range(2)]
     workers = [holding(house, backend, per_user=5) for backend in backends]
     runs = [many(house, "a", 6), many(house, "b", 6)]
@@ -109,7 +109,7 @@ def test_the_quota_of_an_account_holds_over_two_workers_and_the_owner_sees_why_i
 
 
 def test_a_quota_holds_back_nobody_else(house: House) -> None:
-    users.add(house.database, User("me", quota=Quota(running_jobs=1)))
+    users.add(house.database, User("me", Role.ADMIN, quota=Quota(running_jobs=1)))
     backend = MemoryBackend(house.storage, manual=True)
     limited, free = many(house, "a", 4), many(house, "b", 4)
     with house.database.transaction() as transaction:

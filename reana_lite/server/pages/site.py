@@ -312,8 +312,6 @@ class Site:
         name = values.get("name", "").strip()
         if action == "create":
             role = auth.checked_role(values.get("role", ""))
-            if role is not Role.ADMIN and not users.are_there(self.database):
-                raise InvalidInput("the first account must be an administrator's", field="role", value=str(role))
             users.add(self.database, User(name, role, password=hashed(values.get("password", ""))))
             submissions.note(who, "create user", name)
             return f"{name} may sign in now."

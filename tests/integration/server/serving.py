@@ -205,7 +205,7 @@ def make_world(home: Path, *, alone: bool = False, **settings: Any) -> World:
     database = Database(chosen.database)
     world = World(chosen, database, storage, create_app(chosen, database=database, storage=storage))
     world.app.config["RECAST_CHECK_ANSWERS"] = True
-    people = {"alice": Role.USER, "bob": Role.USER, "root": Role.ADMIN, "eve": Role.READ_ONLY}
+    people = {"root": Role.ADMIN, "alice": Role.USER, "bob": Role.USER, "eve": Role.READ_ONLY}
     secret = "" if alone else hashed(PASSWORD)
     for name, role in people.items() if not alone else ():
         users.add(database, User(name, role, email=f"{name}@example.org", full_name=name.title(), password=secret))

@@ -238,7 +238,7 @@ def test_launch_works_once(laptop) -> None:
 def test_the_laptops_token_ends_when_accounts_begin(laptop) -> None:
     with laptop.app.test_request_context("/", headers={"Authorization": f"Bearer {laptop.tokens['laptop']}"}):
         assert auth.caller().role == "admin"
-    users.add(laptop.database, users.User("somebody"))
+    users.add(laptop.database, users.User("somebody", users.Role.ADMIN))
     with laptop.app.test_request_context("/", headers={"Authorization": f"Bearer {laptop.tokens['laptop']}"}):
         assert auth.find_caller() is None
 
