@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reana_lite.backends.base import StandIn
-from reana_lite.database import Database
+from reana_lite.database import Database, history
 from reana_lite.drive import Drive
 from reana_lite.engine import Engine
 from reana_lite.event import RunStarted, SubmitJob
@@ -118,7 +118,7 @@ class Forecaster:
             drive.queue.clear()
             drive.fresh.clear()
             keys = [self._key(drive, submit) for submit in submits]
-            kept = self.database.kept_outcomes(keys)
+            kept = history.kept_outcomes(self.database, keys)
             for submit, key in zip(submits, keys, strict=True):
                 stage = self._stage(stage_of(submit.node))
                 if key in kept and (place := self._whole(drive, submit, key, kept[key])):
@@ -137,7 +137,7 @@ class Forecaster:
         """All that was added, with durations of past steps of these analyses."""
         durations: dict[str, list[float]] = {}
         for analysis in analyses:
-            for node, took_s in self.database.step_durations(analysis):
+            for node, took_s in history.step_durations(self.database, analysis):
                 durations.setdefault(stage_of(node), []).append(took_s)
         for stage in self._stages.values():
             past = durations.get(stage.stage)
@@ -195,4 +195,4 @@ class Forecaster:
 
     def _past_counts(self, analysis: str) -> Counter[str]:
         """How many nodes each stage had in the newest finished run of an analysis."""
-        return Counter(stage_of(node) for node in self.database.nodes_of_newest(analysis))
+        return Counter(stage_of(node) for node in history.nodes_of_newest(self.database, analysis))

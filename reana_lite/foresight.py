@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reana_lite.config import Settings
-from reana_lite.database import Database
+from reana_lite.database import Database, history
 from reana_lite.errors import InvalidInput
 from reana_lite.event import RunStarted, to_row
 from reana_lite.forecast import DigestOf, Forecast, Forecaster
@@ -70,7 +70,7 @@ def foresee(
             if isinstance(start, tuple):
                 analysis, started = start
                 if forecaster is None:
-                    seen = database.images_of(analysis)
+                    seen = history.images_of(database, analysis)
                     naming = environment_digests(
                         started, settings, storage, seen=seen, backend=backend, cores=cores, say=say
                     )

@@ -35,10 +35,10 @@ def prune(
     """Remove outputs made before that moment (UTC seconds), places without a record, and trees that nothing names; gives
     what went."""
     places = list(storage.places())  # first: what is made after this look is not looked at
-    named = database.places_of_runs(unfinished_only=not keep_runs) | workspaces.places(database)
+    named = upkeep.places_of_runs(database, unfinished_only=not keep_runs) | workspaces.places(database)
     trees = upkeep.trees_named(database)
-    recent = database.ended_since(before)
-    kept_runs = database.runs_by_id(unfinished_only=not keep_runs)
+    recent = upkeep.ended_since(database, before)
+    kept_runs = upkeep.runs_by_id(database, unfinished_only=not keep_runs)
     gone: list[Pruned] = []
     for key, attempt in places:
         if attempt == 0:
@@ -46,7 +46,7 @@ def prune(
                 continue
         elif owner_of(key) in kept_runs or (key, attempt) in named or (key, attempt) in recent:
             continue
-        if attempt and not dry_run and not database.forget_job(key, attempt, keep_runs=keep_runs):
+        if attempt and not dry_run and not upkeep.forget_job(database, key, attempt, keep_runs=keep_runs):
             continue
         gone.append(Pruned(key, attempt, storage.size_bytes(key, attempt)))
         if not dry_run and (attempt or _is_old(storage, key, before)):

@@ -105,6 +105,8 @@ def cache_verify(repair: bool) -> None:
     Example:
       recast cache verify --repair
     """
+    from reana_lite.database import upkeep
+
     installation = open_installation()
     damaged = 0
     for job in installation.database.kept_jobs():
@@ -115,7 +117,7 @@ def cache_verify(repair: bool) -> None:
         if paths:
             damaged += 1
             click.echo(f"{job.key}/{job.attempt}: {', '.join(plain(path) for path in paths[:5])}")
-            if repair and installation.database.forget_job(job.key, job.attempt, damaged=True):
+            if repair and upkeep.forget_job(installation.database, job.key, job.attempt, damaged=True):
                 installation.storage.remove(job.key, job.attempt)
     click.echo(f"{damaged} damaged" + (" and forgotten" if repair and damaged else ""))
     if damaged and not repair:

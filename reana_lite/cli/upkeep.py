@@ -74,14 +74,14 @@ def retention(older_than: float, campaign: str, dry_run: bool, as_json: bool) ->
     if campaign:
         campaign = campaigns.get(database, campaign, owner=None).id
     old = upkeep.over_before(database, time.time() - older_than, campaign=campaign)
-    others = database.runs_by_id() - old
+    others = upkeep.runs_by_id(database) - old
     places = upkeep.places_of(database, old) - upkeep.places_of(database, others)
     places -= workspaces.places(database, besides=old)
     gone, freed = 0, 0
     for key, attempt in storage.places():
         if attempt == 0 or not ((key, attempt) in places or owner_of(key) in old):
             continue
-        if not dry_run and not database.forget_job(key, attempt, besides=old):
+        if not dry_run and not upkeep.forget_job(database, key, attempt, besides=old):
             continue
         gone, freed = gone + 1, freed + storage.size_bytes(key, attempt)
         if not dry_run:
@@ -140,7 +140,7 @@ def inconsistencies(installation: Installation, *, deep: bool = False, repair: b
     database, storage = installation.database, installation.storage
     there = set(storage.places())  # first: what is made after this look is not looked at
     kept = {(job.key, job.attempt) for job in database.kept_jobs()}
-    trees, known, runs = upkeep.trees_named(database), upkeep.attempts_known(database), database.runs_by_id()
+    trees, known, runs = upkeep.trees_named(database), upkeep.attempts_known(database), upkeep.runs_by_id(database)
     missing: list[Place] = []
     lost_trees: list[Place] = []
     damaged: list[tuple[Place, list[str]]] = []
@@ -156,7 +156,7 @@ def inconsistencies(installation: Installation, *, deep: bool = False, repair: b
     ]  # fmt: skip
     if repair:
         for key, attempt in [*missing, *(place for place, _ in damaged if place[1])]:
-            if database.forget_job(key, attempt, damaged=True):
+            if upkeep.forget_job(database, key, attempt, damaged=True):
                 storage.remove(key, attempt)
     return {
         "looked_at": len(kept | trees), "missing": [_named(place) for place in missing],
@@ -252,7 +252,7 @@ def restore(folder: Path, keep_id: bool) -> None:
         (key, attempt) for key, attempt, digest, _ in said["places"]
         if (found := installation.storage.manifest(key, attempt)) is None or found.digest != digest
     ]  # fmt: skip
-    click.echo(f"{len(installation.database.runs_by_id())} runs, {copied} places restored, {len(absent)} missing")
+    click.echo(f"{len(upkeep.runs_by_id(installation.database))} runs, {copied} places restored, {len(absent)} missing")
     for place in absent[:20]:
         click.echo(f"missing: {_named((place[0], place[1]))}", err=True)
     if absent:

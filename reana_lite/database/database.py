@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -294,78 +294,10 @@ class Database:
         with self.reading() as connection:
             return [job_of(row) for row in connection.execute(statement)]
 
-    def kept_outcomes(self, keys: Iterable[str]) -> dict[str, tuple[int, str]]:
-        """Those of these jobs whose outputs are there to be reused: key -> (attempt, digest of the outputs)."""
-        wanted = sorted(set(keys))
-        found: dict[str, tuple[int, str]] = {}
-        statement = select(_jobs.c.key, _jobs.c.attempt, _jobs.c.digest).join(
-            _keys, and_(_keys.c.key == _jobs.c.key, _keys.c.counts == _jobs.c.attempt)
-        )
-        with self.reading() as connection:
-            for first in range(0, len(wanted), PAGE):
-                rows = connection.execute(statement.where(_jobs.c.key.in_(wanted[first : first + PAGE])))
-                found.update((row.key, (row.attempt, row.digest)) for row in rows)
-        return found
-
-    def step_durations(self, analysis: str, *, limit: int = 2000) -> list[tuple[str, float]]:
-        """(node, seconds) of the newest finished steps that runs of an analysis have computed themselves."""
-        statement = (
-            select(_nodes.c.node, (_jobs.c.ended_at - _jobs.c.started_at).label("took_s"))
-            .select_from(_nodes)
-            .join(_runs, _runs.c.id == _nodes.c.run)
-            .join(_jobs, and_(_jobs.c.key == _nodes.c.key, _jobs.c.attempt == _nodes.c.attempt))
-            .where(
-                _runs.c.analysis == analysis,
-                _jobs.c.first_run == _nodes.c.run,
-                _jobs.c.state == "finished",
-                _jobs.c.started_at > 0,
-            )
-            .order_by(_runs.c.created_at.desc())
-            .limit(limit)
-        )
-        with self.reading() as connection:
-            return [(row.node, max(0.0, row.took_s)) for row in connection.execute(statement)]
-
-    def images_of(self, analysis: str, *, limit: int = 500) -> dict[str, str]:
-        """Digest by name of each image that the newest steps of an analysis ran in."""
-        statement = (
-            select(_jobs.c.details)
-            .select_from(_nodes)
-            .join(_runs, _runs.c.id == _nodes.c.run)
-            .join(_jobs, and_(_jobs.c.key == _nodes.c.key, _jobs.c.attempt == _nodes.c.attempt))
-            .where(_runs.c.analysis == analysis, _jobs.c.details != "")
-            .order_by(_runs.c.created_at.desc())
-            .limit(limit)
-        )
-        found: dict[str, str] = {}
-        with self.reading() as connection:
-            for text in connection.execute(statement).scalars():
-                words = str(json.loads(text).get("environment", "")).split()
-                if len(words) == 2:
-                    found.setdefault(words[0], words[1])
-        return found
-
-    def nodes_of_newest(self, analysis: str) -> list[str]:
-        """The nodes of the newest finished run of an analysis; [] if there is none."""
-        newest = (
-            select(_runs.c.id)
-            .where(_runs.c.analysis == analysis, _runs.c.state == "finished")
-            .order_by(_runs.c.created_at.desc())
-            .limit(1)
-        )
-        with self.reading() as connection:
-            return list(connection.execute(select(_nodes.c.node).where(_nodes.c.run.in_(newest))).scalars())
-
     def kept_jobs(self) -> list[JobRecord]:
         """Attempts whose outputs are there to be reused."""
         with self.reading() as connection:
             return [job_of(row) for row in connection.execute(_job_rows().where(_keys.c.counts == _jobs.c.attempt))]
-
-    def ended_since(self, at: float) -> set[tuple[str, int]]:
-        """Attempts that have ended at or after a moment (UTC seconds), however they ended."""
-        with self.reading() as connection:
-            rows = connection.execute(select(_jobs.c.key, _jobs.c.attempt).where(_jobs.c.ended_at >= at))
-            return {(row.key, row.attempt) for row in rows}
 
     def running_jobs_of(self, worker: str) -> list[JobRecord]:
         """Attempts that this worker has begun and that have not ended."""
@@ -384,67 +316,6 @@ class Database:
         )
         with self.reading() as connection:
             return [job_of(row) for row in connection.execute(statement)]
-
-    def places_of_runs(self, *, unfinished_only: bool = False) -> set[tuple[str, int]]:
-        """Every (key, attempt) that runs name, kept trees (attempt 0) included; or only those of runs that are not over."""
-        named = select(_nodes.c.key, _nodes.c.attempt).distinct().where(_nodes.c.attempt > 0)
-        started = select(tables.events.c.body).where(tables.events.c.kind == "RunStarted", tables.events.c.seq == 0)
-        if unfinished_only:
-            open_runs = select(_runs.c.id).where(_runs.c.state.not_in(_OVER))
-            named = named.where(_nodes.c.run.in_(open_runs))
-            started = started.where(tables.events.c.run.in_(open_runs))
-        with self.reading() as connection:
-            places = {(key, attempt) for key, attempt in connection.execute(named)}
-            for body in connection.execute(started).scalars():
-                trees = json.loads(body).get("init", {}).get("trees", ())
-                places |= {(key, attempt) for _, key, attempt, _ in trees}
-        return places
-
-    def runs_by_id(self, *, unfinished_only: bool = False) -> set[str]:
-        """The ids of all runs, or of those that are not over."""
-        statement = select(_runs.c.id)
-        if unfinished_only:
-            statement = statement.where(_runs.c.state.not_in(_OVER))
-        with self.reading() as connection:
-            return set(connection.execute(statement).scalars())
-
-    def forget_job(
-        self,
-        key: str,
-        attempt: int,
-        *,
-        damaged: bool = False,
-        keep_runs: bool = False,
-        besides: Collection[str] | None = None,
-    ) -> bool:
-        """The outputs of this attempt are about to be removed; True if they may be.
-
-        False, and nothing is changed, while it executes, or while an uploaded workspace or a run that is not over names it,
-        with `keep_runs` any run, with `besides` any but these and their workspaces (all of this unless `damaged`). An
-        attempt without a record may always go.
-        """
-        with self.transaction() as transaction:
-            connection = transaction.connection
-            connection.execute(select(_keys.c.key).where(_keys.c.key == key).with_for_update())
-            executing = select(_jobs.c.key).where(
-                _jobs.c.key == key, _jobs.c.attempt == attempt, _jobs.c.state.in_(("queued", "running"))
-            )
-            naming = (
-                select(_nodes.c.run)
-                .join(_runs, _runs.c.id == _nodes.c.run)
-                .where(_nodes.c.key == key, _nodes.c.attempt == attempt)
-            )
-            if besides is None and not keep_runs:
-                naming = naming.where(_runs.c.state.not_in(_OVER))
-            if connection.execute(executing).first() is not None:
-                return False
-            if not damaged:
-                if not set(connection.execute(naming).scalars()) <= set(besides or ()):
-                    return False
-                if _in_workspaces(connection, key, attempt, besides):
-                    return False
-            transaction.forget_job(key, attempt)
-            return True
 
     # -- other records -------------------------------------------------------------------------------------------
 
@@ -487,17 +358,6 @@ def _job_rows() -> Any:
     return select(_jobs, (_keys.c.counts == _jobs.c.attempt).label("counts"), node).join(
         _keys, _keys.c.key == _jobs.c.key
     )
-
-
-def _in_workspaces(connection: Connection, key: str, attempt: int, besides: Collection[str] | None) -> bool:
-    """Whether an uploaded workspace names a place: what its user gave, or (unless all its runs are `besides`) runs made."""
-    files, uses = tables.workspace_files, tables.workspace_runs
-    statement = select(files.c.made, files.c.workspace).distinct()
-    rows = connection.execute(statement.where(files.c.key == key, files.c.attempt == attempt)).all()
-    if besides is None or not all(row.made for row in rows):
-        return bool(rows)
-    of_these = uses.c.workspace.in_({row.workspace for row in rows})
-    return not set(connection.execute(select(uses.c.run).where(of_these)).scalars()) <= set(besides)
 
 
 def full_name(name: str) -> Any:

@@ -1,24 +1,29 @@
 """What keeps records in order over years: copies, which places records name, which runs are old.
 
-Functions for the commands of administrators (cli/admin.py, cli/upkeep.py); nothing here touches storage.
+Functions for prune.py and the commands of administrators (cli/admin.py, cli/upkeep.py); nothing here touches storage.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Collection
 import uuid
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from reana_lite.database import opening, queue, tables, theory_files
 from reana_lite.database.database import Database
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
+
+_runs, _jobs, _keys, _nodes = tables.runs, tables.jobs, tables.keys, tables.nodes
+_OVER = [state.value for state in TERMINAL_RUN]
 
 Place = tuple[str, int]
 """(key, attempt) of what storage keeps."""
@@ -31,22 +36,21 @@ def places_of(database: Database, runs: set[str]) -> set[Place]:
     """Every (key, attempt) of jobs that nodes of these runs name."""
     found: set[Place] = set()
     ids = sorted(runs)
-    nodes = tables.nodes
     with database.reading() as connection:
         for start in range(0, len(ids), 500):
-            some = nodes.c.run.in_(ids[start : start + 500])
-            rows = connection.execute(select(nodes.c.key, nodes.c.attempt).distinct().where(some, nodes.c.attempt > 0))
+            some = _nodes.c.run.in_(ids[start : start + 500])
+            rows = connection.execute(
+                select(_nodes.c.key, _nodes.c.attempt).distinct().where(some, _nodes.c.attempt > 0)
+            )
             found |= {(row.key, row.attempt) for row in rows}
     return found
 
 
 def over_before(database: Database, at: float, *, campaign: str = "") -> set[str]:
     """The ids of runs that were over before a moment (UTC seconds), those of a campaign."""
-    runs = tables.runs
-    over = [str(state) for state in TERMINAL_RUN]
-    statement = select(runs.c.id).where(runs.c.state.in_(over), runs.c.ended_at < at)
+    statement = select(_runs.c.id).where(_runs.c.state.in_(_OVER), _runs.c.ended_at < at)
     if campaign:
-        statement = statement.where(runs.c.campaign == campaign)
+        statement = statement.where(_runs.c.campaign == campaign)
     with database.reading() as connection:
         return set(connection.execute(statement).scalars())
 
@@ -57,14 +61,96 @@ def trees_named(database: Database) -> set[Place]:
     with database.reading() as connection:
         rows = connection.execute(select(files.c.key, files.c.attempt).distinct().where(files.c.key != ""))
         found = {(row.key, row.attempt) for row in rows if not row.attempt}
-    found |= {place for place in database.places_of_runs() if not place[1]}
+    found |= {place for place in places_of_runs(database) if not place[1]}
     return found | theory_files.places(database)
 
 
 def attempts_known(database: Database) -> set[Place]:
     """Every attempt that has a record, however it ended."""
     with database.reading() as connection:
-        return {(row.key, row.attempt) for row in connection.execute(select(tables.jobs.c.key, tables.jobs.c.attempt))}
+        return {(row.key, row.attempt) for row in connection.execute(select(_jobs.c.key, _jobs.c.attempt))}
+
+
+def ended_since(database: Database, at: float) -> set[Place]:
+    """Attempts that have ended at or after a moment (UTC seconds), however they ended."""
+    with database.reading() as connection:
+        rows = connection.execute(select(_jobs.c.key, _jobs.c.attempt).where(_jobs.c.ended_at >= at))
+        return {(row.key, row.attempt) for row in rows}
+
+
+def places_of_runs(database: Database, *, unfinished_only: bool = False) -> set[Place]:
+    """Every (key, attempt) that runs name, kept trees (attempt 0) included; or only those of runs that are not over."""
+    named = select(_nodes.c.key, _nodes.c.attempt).distinct().where(_nodes.c.attempt > 0)
+    started = select(tables.events.c.body).where(tables.events.c.kind == "RunStarted", tables.events.c.seq == 0)
+    if unfinished_only:
+        open_runs = select(_runs.c.id).where(_runs.c.state.not_in(_OVER))
+        named = named.where(_nodes.c.run.in_(open_runs))
+        started = started.where(tables.events.c.run.in_(open_runs))
+    with database.reading() as connection:
+        places = {(key, attempt) for key, attempt in connection.execute(named)}
+        for body in connection.execute(started).scalars():
+            trees = json.loads(body).get("init", {}).get("trees", ())
+            places |= {(key, attempt) for _, key, attempt, _ in trees}
+    return places
+
+
+def runs_by_id(database: Database, *, unfinished_only: bool = False) -> set[str]:
+    """The ids of all runs, or of those that are not over."""
+    statement = select(_runs.c.id)
+    if unfinished_only:
+        statement = statement.where(_runs.c.state.not_in(_OVER))
+    with database.reading() as connection:
+        return set(connection.execute(statement).scalars())
+
+
+def forget_job(
+    database: Database,
+    key: str,
+    attempt: int,
+    *,
+    damaged: bool = False,
+    keep_runs: bool = False,
+    besides: Collection[str] | None = None,
+) -> bool:
+    """The outputs of this attempt are about to be removed; True if they may be.
+
+    False, and nothing is changed, while it executes, or while an uploaded workspace or a run that is not over names it,
+    with `keep_runs` any run, with `besides` any but these and their workspaces (all of this unless `damaged`). An
+    attempt without a record may always go.
+    """
+    with database.transaction() as transaction:
+        connection = transaction.connection
+        connection.execute(select(_keys.c.key).where(_keys.c.key == key).with_for_update())
+        executing = select(_jobs.c.key).where(
+            _jobs.c.key == key, _jobs.c.attempt == attempt, _jobs.c.state.in_(("queued", "running"))
+        )
+        naming = (
+            select(_nodes.c.run)
+            .join(_runs, _runs.c.id == _nodes.c.run)
+            .where(_nodes.c.key == key, _nodes.c.attempt == attempt)
+        )
+        if besides is None and not keep_runs:
+            naming = naming.where(_runs.c.state.not_in(_OVER))
+        if connection.execute(executing).first() is not None:
+            return False
+        if not damaged:
+            if not set(connection.execute(naming).scalars()) <= set(besides or ()):
+                return False
+            if _in_workspaces(connection, key, attempt, besides):
+                return False
+        transaction.forget_job(key, attempt)
+        return True
+
+
+def _in_workspaces(connection: Connection, key: str, attempt: int, besides: Collection[str] | None) -> bool:
+    """Whether an uploaded workspace names a place: what its user gave, or (unless all its runs are `besides`) runs made."""
+    files, uses = tables.workspace_files, tables.workspace_runs
+    statement = select(files.c.made, files.c.workspace).distinct()
+    rows = connection.execute(statement.where(files.c.key == key, files.c.attempt == attempt)).all()
+    if besides is None or not all(row.made for row in rows):
+        return bool(rows)
+    of_these = uses.c.workspace.in_({row.workspace for row in rows})
+    return not set(connection.execute(select(uses.c.run).where(of_these)).scalars()) <= set(besides)
 
 
 # -- copies ---------------------------------------------------------------------------------------------------------

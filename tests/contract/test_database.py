@@ -30,7 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg  # noqa: F401 - makes postgresql.psycopg known
 
 import reana_lite.database
-from reana_lite.database import Claim, Database, Transaction, opening, statements, tables
+from reana_lite.database import Claim, Database, Transaction, history, opening, statements, tables, upkeep
 from reana_lite.database.holders import Holder, alive, process_start
 from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -342,8 +342,8 @@ def test_the_images_of_an_analysis_are_those_its_newest_steps_ran_in(database: D
         finish(database, K[number], 1, replace(DONE, details=details))
         with database.transaction() as transaction:
             transaction.advance([far(run, epoch, 0, ("A", {}), nodes={"/a": Node(K[number], 1, "finished")})])
-    assert database.images_of("search") == {"tool:1": "sha256:new"}
-    assert database.images_of("another") == {}
+    assert history.images_of(database, "search") == {"tool:1": "sha256:new"}
+    assert history.images_of(database, "another") == {}
 
 
 # -- workers and leases --------------------------------------------------------------------------------------------
@@ -641,17 +641,19 @@ def test_prune_never_takes_what_a_run_that_is_not_over_needs(database: Database)
         others = {"/b": Node(K[1], 1, "finished"), "/c": Node(K[2], 1, "running")}
         assert transaction.advance([far("r1", 1, 0, nodes=nodes), far("r2", 1, 0, nodes=others)]) == set()
     database.set_run_state("r1", RunState.FINISHED)
-    assert database.places_of_runs() == {(K[0], 1), (K[1], 1), (K[2], 1), ("t" * 32, 0), ("u" * 32, 0)}
-    assert database.places_of_runs(unfinished_only=True) == {(K[1], 1), (K[2], 1), ("u" * 32, 0)}
+    assert upkeep.places_of_runs(database) == {(K[0], 1), (K[1], 1), (K[2], 1), ("t" * 32, 0), ("u" * 32, 0)}
+    assert upkeep.places_of_runs(database, unfinished_only=True) == {(K[1], 1), (K[2], 1), ("u" * 32, 0)}
     assert [job.label for job in database.kept_jobs()] == ["r1/a", "r1"]
-    assert database.forget_job(K[0], 1, besides={"r2"}) is False, "another run than those names it, though it is over"
-    assert database.forget_job(K[0], 1, besides={"r1"}) is True
-    assert database.forget_job(K[0], 1) is True
-    assert database.forget_job(K[1], 1) is False, "an unfinished run names it"
-    assert database.forget_job(K[2], 1, damaged=True) is False, "it executes"
+    assert upkeep.forget_job(database, K[0], 1, besides={"r2"}) is False, (
+        "another run than those names it, though it is over"
+    )
+    assert upkeep.forget_job(database, K[0], 1, besides={"r1"}) is True
+    assert upkeep.forget_job(database, K[0], 1) is True
+    assert upkeep.forget_job(database, K[1], 1) is False, "an unfinished run names it"
+    assert upkeep.forget_job(database, K[2], 1, damaged=True) is False, "it executes"
     assert [job.key for job in database.kept_jobs()] == [K[1]]
-    assert database.forget_job(K[1], 1, damaged=True) is True
-    assert database.forget_job(K[50], 4) is True, "nothing is known of it"
+    assert upkeep.forget_job(database, K[1], 1, damaged=True) is True
+    assert upkeep.forget_job(database, K[50], 4) is True, "nothing is known of it"
 
 
 def test_results_and_the_installation(opener: Opener, database: Database) -> None:

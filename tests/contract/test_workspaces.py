@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reana_lite.artifact import Artifact
-from reana_lite.database import Database, workspaces
+from reana_lite.database import Database, upkeep, workspaces
 from reana_lite.database.workspaces import Stored, clean_path
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
@@ -186,17 +186,17 @@ def test_what_a_workspace_names_is_not_removed(space: Space) -> None:
     space.end("one", [Stored(Artifact(name, size=1), name * 4, 1, name) for name in ("a", "b")])
     a, b = ("aaaa", 1), ("bbbb", 1)
     assert workspaces.places(database) == {a, b}
-    assert not database.forget_job(*a), "prune takes nothing that a workspace names"
+    assert not upkeep.forget_job(database, *a), "prune takes nothing that a workspace names"
     assert workspaces.places(database, besides={"one"}) == set()
     space.move({"a": "kept"})
     assert workspaces.places(database, besides={"one"}) == {a}
-    assert not database.forget_job(*a, besides={"one"})
-    assert database.forget_job(*b, besides={"one"})
-    assert not database.forget_job(*b, besides={"another"})
+    assert not upkeep.forget_job(database, *a, besides={"one"})
+    assert upkeep.forget_job(database, *b, besides={"one"})
+    assert not upkeep.forget_job(database, *b, besides={"another"})
     space.run("two", parent="one")
     assert workspaces.places(database, besides={"one"}) == {a, b}
-    assert not database.forget_job(*b, besides={"one"}), "a restart that is not old has it"
-    assert database.forget_job(*a, besides={"one"}, damaged=True)
+    assert not upkeep.forget_job(database, *b, besides={"one"}), "a restart that is not old has it"
+    assert upkeep.forget_job(database, *a, besides={"one"}, damaged=True)
 
 
 def test_files_count_once_and_what_runs_made_not_at_all(space: Space) -> None:

@@ -21,7 +21,7 @@ from flask.testing import FlaskClient
 
 import reana_lite
 from reana_lite.config import Settings
-from reana_lite.database import Database, tokens, users
+from reana_lite.database import Database, queue, tokens, upkeep, users
 from reana_lite.database.users import Role, User
 from reana_lite.server import create_app
 from reana_lite.server.driving import drive
@@ -118,20 +118,7 @@ class World:
 
     def is_over(self) -> bool:
         """Whether no run waits or executes, and no point of a campaign that is not stopped lacks a run."""
-        from sqlalchemy import select
-
-        from reana_lite.database import tables
-
-        points, campaigns = tables.points, tables.campaigns
-        waiting = (
-            select(points.c.number)
-            .join(campaigns, campaigns.c.id == points.c.campaign)
-            .where(points.c.run == "", points.c.error == "", campaigns.c.stopped_at == 0)
-        )
-        with self.database.reading() as connection:
-            if connection.execute(waiting.limit(1)).first() is not None:
-                return False
-        return not self.database.runs_by_id(unfinished_only=True)
+        return not (queue.points_without_run(self.database) or upkeep.runs_by_id(self.database, unfinished_only=True))
 
     def working(self) -> Working:
         """A worker in a thread, while the block lasts."""
