@@ -344,20 +344,6 @@ def compare_nodes(ours: Snapshot, reference: Snapshot) -> list[str]:
     return found
 
 
-def compare_files(ours: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
-    """What differs between the files of two snapshots; links and empty folders are not compared."""
-    mine = {path: entry for path, entry in ours.items() if "sha256" in entry}
-    theirs = {path: entry for path, entry in reference.items() if "sha256" in entry}
-    found = []
-    for path in sorted(mine.keys() | theirs.keys()):
-        if path not in mine or path not in theirs:
-            found.append(f"file {path}: only {'this engine' if path in mine else 'yadage'} has it")
-        elif mine[path]["sha256"] != theirs[path]["sha256"]:
-            texts = [side[path].get("text", f"{side[path]['size']} bytes") for side in (theirs, mine)]
-            found.append(f"file {path}: yadage has {texts[0]!r}, this engine {texts[1]!r}")
-    return found
-
-
 def _ran_to_its_end(snapshot: Snapshot) -> bool:
     error = snapshot.get("error") or {}
     return snapshot["status"] == "success" or error.get("message") == "workflow finished but failed"

@@ -14,7 +14,7 @@ from typing import Any
 
 from flask import request
 
-from reana_lite import foresight, guest, intake
+from reana_lite import foresight, intake
 from reana_lite.database import RunRecord, audit, campaigns, tokens, users
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
@@ -25,8 +25,6 @@ from reana_lite.planning import planner
 from reana_lite.server import auth, quota, uploads
 from reana_lite.server.auth import Caller, Verb
 from reana_lite.server.installation import Installation, here
-from reana_lite.submission import submit
-from reana_lite.target import Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,36 +79,6 @@ def submit_run(wanted: NewRun, *, who: Caller | None = None) -> RunRecord:
         guest=True,
     )
     note(who, "submit run", run)
-    return installation.database.get_run(run)
-
-
-def submit_prepared(
-    prepared: Prepared,
-    *,
-    name: str,
-    reuse: bool = True,
-    parent: str = "",
-    asked: Mapping[str, Any] | None = None,
-    who: Caller | None = None,
-) -> RunRecord:
-    """Queue a run of an uploaded workflow; its jobs are nobody else's. Raises NotAllowed where that is not offered."""
-    who, installation = auth.need(Verb.SUBMIT, who), here()
-    guest.refuse_uploads(installation.settings)
-    guest.check_images(installation.settings, prepared.workflow)
-    quota.check(installation, who.user)
-    bounds = {"max_nodes": installation.settings.node_limit}
-    own = replace(prepared, options={"salt": f"owner:{who.name}", **prepared.options, **bounds})
-    run = submit(
-        own,
-        database=installation.database,
-        storage=installation.storage,
-        owner=who.name,
-        name=checked_name(name),
-        reuse=reuse,
-        parent=parent,
-        asked=asked,
-    )
-    note(who, "submit workflow", run)
     return installation.database.get_run(run)
 
 

@@ -312,10 +312,6 @@ class S3Storage:
         """Write a small object of a place."""
         self.bucket.put(self._name(key, attempt, name), data)
 
-    def put_log(self, key: str, attempt: int, data: bytes) -> None:
-        """Write what a step has printed, as `log` reads it."""
-        self.put_document(key, attempt, "log", data)
-
     # -- single rights, given away -------------------------------------------------------------------------------
 
     def link(self, key: str, attempt: int, path: str, *, valid_s: float, name: str = "") -> str:

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, BinaryIO
 
-from reana_lite.artifact import digest_bytes
 from reana_lite.theory import parameters as _parameters
 from reana_lite.theory import patch as _patch
 from reana_lite.theory import slha as _slha
@@ -43,7 +42,7 @@ from reana_lite.theory.stream import Stream
 __all__ = [
     "EventFile", "Examination", "Format", "Parameter", "PatchSet", "Spectrum", "Theory", "TheoryFile",
     "default_produced", "examine", "likelihood_digest", "normalise", "parameter", "read_json",
-    "read_parameters", "read_patch", "read_patchset", "read_slha", "read_theory", "read_theory_file",
+    "read_parameters", "read_patch", "read_patchset", "read_slha", "read_theory",
     "recognise", "theory_of",
 ]  # fmt: skip
 
@@ -75,25 +74,6 @@ class TheoryFile:
     content: bytes | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     compressed: bool = False
-
-    @property
-    def handed_name(self) -> str:
-        """The name under which it is handed on: by its format alone, so that equal content is equal to every step."""
-        name = {
-            Format.SLHA: "theory.slha",
-            Format.LHE: "events.lhe",
-            Format.HEPMC2: "events.hepmc",
-            Format.HEPMC3: "events.hepmc",
-            Format.PATCH: "patch.json",
-            Format.PATCHSET: "patchset.json",
-            Format.PARAMETERS: "parameters.json",
-        }[self.format]
-        return f"{name}.gz" if self.compressed and self.content is None else name
-
-    @property
-    def handed_digest(self) -> str:
-        """The digest of what is handed on: what a job key sees of this file."""
-        return self.digest if self.content is None else digest_bytes(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +192,6 @@ class _Read:
     events: EventFile | None = None
     parameters: tuple[Parameter, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-def read_theory_file(source: str, stream: BinaryIO | bytes) -> TheoryFile:
-    """One file by itself, recognised by content and checked in its form; InvalidInput with file, line and reason."""
-    return _read(source, stream).file
 
 
 def read_theory(

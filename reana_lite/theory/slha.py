@@ -76,11 +76,6 @@ class CrossSection:
     line: int
 
     @property
-    def central(self) -> bool:
-        """Whether it is the value at the central scales."""
-        return self.kappa_f in (0.0, 1.0) and self.kappa_r in (0.0, 1.0)
-
-    @property
     def order(self) -> str:
         """The order in QCD by name."""
         return {0: "LO", 1: "NLO", 2: "NLO+NLL", 3: "NNLO+NNLL"}.get(self.qcd_order, f"QCD order {self.qcd_order}")
@@ -102,19 +97,6 @@ class Spectrum:
     mass_lines: Mapping[int, int] = field(default_factory=dict)
     conflicts: Mapping[int, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-
-    def xsection(self, final: tuple[int, ...], *, sqrts_gev: float = 13000.0) -> CrossSection | None:
-        """The proton-proton cross-section of highest order for that final state (any order of codes), or None.
-
-        Of several of one order the one at central scales, and the smallest of those, is taken.
-        """
-        wanted = tuple(sorted(final))
-        fitting = [
-            x
-            for x in self.xsections
-            if x.final == wanted and x.beams == (2212, 2212) and abs(x.sqrts_gev - sqrts_gev) < 1.0
-        ]
-        return max(fitting, key=lambda x: (x.qcd_order, x.ew_order, x.central, -x.xsec_pb), default=None)
 
 
 class _Reader:

@@ -54,14 +54,6 @@ def lint(
     return report.findings()
 
 
-def lint_init(parameters: dict[str, Json], *, source: str = "init data") -> list[Finding]:
-    """Braces in init data that end the run: the init stage knows `{readdir0}` and nothing else."""
-    report = Report(lambda pointer: Place(source, pointer))
-    for key, value in parameters.items():
-        report.templates(value, f"/{escaped(key)}", _folders(False), "init data know {readdir0} only")
-    return report.findings()
-
-
 class _Scope:
     """The stages of one workflow or sub-workflow, which see only each other and their `init`."""
 

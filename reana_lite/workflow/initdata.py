@@ -27,15 +27,6 @@ from reana_lite.workflow.yaml_text import (
 )
 
 
-def init_parameters(files: Iterable[tuple[str, bytes | str]], assignments: Iterable[str] = ()) -> dict[str, Json]:
-    """The init stage's parameters from (name, text) of init files and "KEY=YAML"; empty: there is no init stage."""
-    merged: dict[str, Json] = {}
-    for name, text in files:
-        merged.update(init_file(name, text))
-    merged.update(assigned(assignments))
-    return merged
-
-
 def init_file(name: str, text: bytes | str) -> dict[str, Json]:
     """One init file: a YAML mapping with text keys, as JSON."""
     parsed = _parsed(text, name, field="initfiles")

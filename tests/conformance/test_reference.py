@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from compare import compare
 
 from reana_lite.errors import Unavailable
 from reana_lite.job import INIT_ROOT, RUN_ROOT
-from reana_lite.reference import Reference, ReferenceRun, Tokens, compare_files, compare_nodes
+from reana_lite.reference import Reference, ReferenceRun, Tokens, compare_nodes
 
 CASES = Path(__file__).parent / "cases"
 
@@ -53,6 +54,10 @@ def request_of(name: str, place: Path, *, quick: bool) -> ReferenceRun:
     )
 
 
+def digests(snapshot: dict[str, Any]) -> dict[str, str]:
+    return {path: entry["sha256"] for path, entry in snapshot["files"].items() if "sha256" in entry}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_it_gives_what_the_corpus_says(name: str, quick: bool, reference: Refere
     got = reference.run(request_of(name, place, quick=quick))
     assert compare(expected, got, strict=True) == []
     assert compare_nodes(got, expected) == []
-    assert compare_files(got["files"], expected["files"]) == []
+    assert digests(got) == digests(expected)
 
 
 @pytest.mark.slow
@@ -142,15 +147,6 @@ def test_every_kind_of_difference_is_found() -> None:
     integer, real = copy.deepcopy(expected), copy.deepcopy(expected)
     integer["nodes"]["/pick/0"]["parameters"], real["nodes"]["/pick/0"]["parameters"] = {"n": 2}, {"n": 2.0}
     assert len(compare_nodes(integer, real)) == 1
-
-
-def test_files_differ_by_content_and_presence() -> None:
-    one, two = {"sha256": "1", "size": 1, "text": "a"}, {"sha256": "2", "size": 5000}
-    assert compare_files({"a": one, "e/": {"empty_dir": True}}, {"a": one, "l": {"link": "a"}}) == []
-    assert compare_files({"a": one}, {"a": two, "b": one}) == [
-        "file a: yadage has '5000 bytes', this engine 'a'",
-        "file b: only yadage has it",
-    ]
 
 
 def test_the_longest_path_is_replaced_first() -> None:

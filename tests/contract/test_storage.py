@@ -81,7 +81,7 @@ def in_a_bucket(place: S3Settings) -> Kept:
         return manifest
 
     def say(key: str, attempt: int, content: bytes) -> None:
-        storage.put_log(key, attempt, storage.log(key, attempt) + content)
+        storage.put_document(key, attempt, "log", storage.log(key, attempt) + content)
 
     def break_file(key: str, attempt: int, path: str, content: bytes) -> None:
         storage.put_document(key, attempt, "files/" + file_name(path), content)

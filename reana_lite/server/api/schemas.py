@@ -18,7 +18,6 @@ FLAG: Schema = {"type": "boolean"}
 TIME: Schema = {"type": "number", "description": "UTC seconds since 1970."}
 MAYBE_TIME: Schema = {"type": ["number", "null"], "description": "UTC seconds since 1970; null: it has not happened."}
 ANY: Schema = {"type": "object"}
-NOTHING: Schema = {}
 DIGEST: Schema = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
 ROLE: Schema = {"type": "string", "enum": [str(role) for role in Role]}
 STATE: Schema = {"type": "string", "enum": [str(state) for state in RunState]}

@@ -23,8 +23,7 @@ from reana_lite.catalogue import Sources
 from reana_lite.catalogue.fetching import fetch
 from reana_lite.database import audit
 from reana_lite.errors import InvalidInput
-from reana_lite.server import guard, submissions
-from reana_lite.target.reana import resolve_uploaded
+from reana_lite.server import guard
 
 PACKAGE = Path(reana_lite.__file__).parent
 
@@ -93,13 +92,7 @@ def test_a_graph_beyond_the_operators_limit_is_refused_with_the_setting_named(up
         "scheduler_type": "multistep-stage", "parameters": {"n": {"step": "init", "output": "n"}},
         "scatter": {"method": "zip", "parameters": ["n"]},
     })  # fmt: skip
-    folder = uploading.settings.home / "sent"
-    folder.mkdir()
-    (folder / "w.yml").write_text(json.dumps(scatter))
-    document = {"workflow": {"type": "yadage", "file": "w.yml"}, "inputs": {"parameters": {"n": list(range(100))}}}
-    with uploading.app.test_request_context("/", headers={"Authorization": f"Bearer {uploading.tokens['alice']}"}):
-        prepared = resolve_uploaded(document, folder, Sources(), name="scatter")
-        run = submissions.submit_prepared(prepared, name="scatter").id
+    run = run_uploaded(uploading, scatter, "scatter", n=list(range(100)))
     uploading.drive()
     record = uploading.database.get_run(run)
     assert record.state == "failed"

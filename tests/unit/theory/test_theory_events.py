@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from theory_samples import GLUINO
 
 from reana_lite.errors import InvalidInput
-from reana_lite.theory import EventFile, Format, read_theory, read_theory_file
+from reana_lite.theory import EventFile, Format, read_theory
 from reana_lite.theory.hepmc import read_hepmc
 from reana_lite.theory.lhe import read_lhe
 from reana_lite.theory.stream import Stream
@@ -117,8 +117,8 @@ def test_the_mean_weight_stands_in_for_a_missing_cross_section() -> None:
 def test_gz_gives_the_same_facts() -> None:
     assert of_lhe(gzip.compress(lhe().encode())) == of_lhe(lhe())
     assert of_hepmc(gzip.compress(hepmc3().encode())) == of_hepmc(hepmc3())
-    packed = read_theory_file("x", gzip.compress(lhe().encode()))
-    assert (packed.handed_name, packed.handed_digest) == ("events.lhe.gz", packed.digest)
+    (packed,) = read_theory("x", [("x", gzip.compress(lhe().encode()))]).files
+    assert (packed.compressed, packed.content) == (True, None)
     halves = lhe().encode()
     assert of_lhe(gzip.compress(halves[:700]) + gzip.compress(halves[700:])) == of_lhe(lhe())
 
@@ -190,8 +190,8 @@ def test_hepmc_3_takes_the_last_cross_section() -> None:
 def test_hepmc_2_is_read() -> None:
     found = of_hepmc(hepmc2((2.0, -1.0)))
     assert (found.n_events, found.xsec_pb, found.sum_weights, found.n_negative) == (2, 2e-3, 1.0, 1)
-    assert read_theory_file("x", hepmc2().encode()).format is Format.HEPMC2
-    assert read_theory_file("x", hepmc3().encode()).format is Format.HEPMC3
+    for text, kind in ((hepmc2(), Format.HEPMC2), (hepmc3(), Format.HEPMC3)):
+        assert read_theory("x", [("x", text.encode())]).files[0].format is kind
 
 
 def test_hepmc_without_end_line_keeps_its_last_event() -> None:

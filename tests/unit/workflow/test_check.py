@@ -7,7 +7,7 @@ from documents import load
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reana_lite.workflow.check import lint, lint_init
+from reana_lite.workflow.check import lint
 from reana_lite.workflow.finding import Severity
 from reana_lite.workflow.placeholder import problems
 
@@ -167,14 +167,6 @@ def test_without_places_pointers_are_those_of_the_plain_json() -> None:
     (finding,) = lint(load(flow(stage(pars="{x: '{y}'}"))).workflow)
     assert finding.severity is Severity.ERROR
     assert (finding.fault.source, finding.fault.path) == ("workflow", f"{S0}/parameters/0/value")
-
-
-def test_braces_in_init_data() -> None:
-    said = [str(finding) for finding in lint_init({"a": "{readdir0}/x", "b": ["{workdir}"], "c": "{}", "d": "{{x}}"})]
-    assert said == [
-        "error: init data /b/0: unknown placeholder {workdir}; init data know {readdir0} only; write {{workdir}} for "
-        "literal braces"
-    ]
 
 
 @given(st.text("{}x:.[]!0 \n", max_size=14))

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from reana_lite.errors import InvalidInput
-from reana_lite.workflow.initdata import DataOptions, InitOptions, assigned, init_file, init_parameters
+from reana_lite.workflow.initdata import DataOptions, InitOptions, assigned, init_file
 
 
-def test_later_files_replace_whole_values_and_assignments_come_last() -> None:
-    files = [("a.yml", "{x: 1, y: {p: 1, q: 2}, z: a}"), ("b.yml", b"y: {p: 3}\nw: 1")]
-    assert init_parameters(files, ["z=[1, 2]", "v={k: 1}", "u=a=b", "t="]) == {
-        "x": 1, "y": {"p": 3}, "z": [1, 2], "w": 1, "v": {"k": 1}, "u": "a=b", "t": None,
-    }  # fmt: skip
-    assert init_parameters([]) == {}
+def test_assignments_are_yaml_split_at_the_first_sign_and_the_last_of_a_key_stands() -> None:
+    assert assigned(["z=1", "z=[1, 2]", "v={k: 1}", "u=a=b", "t="]) == {
+        "z": [1, 2],
+        "v": {"k": 1},
+        "u": "a=b",
+        "t": None,
+    }
 
 
 def test_values_are_json_and_encoded_strings_decoded() -> None:
