@@ -41,6 +41,14 @@ class Recast:
             assert process.returncode == code, f"{args}: exit {process.returncode}\n{out}\n{err}"
         return out + ("" if code == 0 else err)
 
+    def installation(self) -> Any:
+        """What `recast` works on, opened in this process."""
+        from reana_lite.cli.screen import open_installation
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RECAST_HOME", str(self.home))
+            return open_installation()
+
     def json(self, *args: str, code: int = 0) -> Any:
         process = self.start(*args, "--json")
         out, err = process.communicate(timeout=300)
@@ -125,4 +133,16 @@ def laptop(tmp_path: Path) -> Iterator[Any]:
 
     made = make_world(tmp_path, alone=True)
     yield made
+    made.database.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Any]:
+    """A database and a storage for workers whose jobs only pretend to run; house.py."""
+    from house import House
+
+    made = House(tmp_path)
+    yield made
+    for worker in made.workers:
+        worker.close()
     made.database.close()

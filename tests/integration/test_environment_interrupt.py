@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 
-from test_kill import alive, wait_until_gone
+from waiting import alive, wait_until_gone
 
 
 def test_an_interrupt_does_not_wait_for_a_build(recast, write) -> None:

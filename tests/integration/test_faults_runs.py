@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from steps import scatter, step, workflow
-from test_kill import wait_until_gone
-from waiting import within
+from waiting import wait_until_gone, within
 
 
 def nodes(recast, run: str) -> dict[str, str]:

@@ -10,11 +10,10 @@ import os
 import random
 import signal
 import subprocess
-import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from waiting import wait_until_gone
 
 SEEDS = int(os.environ.get("RECAST_KILL_SEEDS", "40"))
 """How many random instants; several hundred take some minutes."""
@@ -68,28 +67,6 @@ stages:
 """
 
 NUMBERS = [3, 1, 4, 1, 5, 9, 2, 6]
-
-
-def alive(home: Path) -> list[int]:
-    """Processes whose environment or command line names this installation."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                text = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if str(home).encode() in text and state != "Z":
-                found.append(int(entry.name))
-    return found
-
-
-def wait_until_gone(home: Path, limit_s: float = 20.0) -> None:
-    until = time.monotonic() + limit_s
-    while alive(home):
-        assert time.monotonic() < until, f"left behind: {alive(home)}"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -1,6 +1,5 @@
 """Who is next, how many at once, what is tried again and how, stops in every state; one run's fault is no other's."""
 
-# ruff: noqa: F811 - a fixture of another module
 from __future__ import annotations
 
 import json
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from house import House, image
 from steps import scatter, step, workflow
-from test_review_worker import House, house, image  # noqa: F401
 
 from reana_lite.backends.memory import FINISHED, MemoryBackend
 from reana_lite.database import tables, users

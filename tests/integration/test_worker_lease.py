@@ -1,6 +1,5 @@
 """A busy worker keeps what it holds, a stuck one does not; a run of a newer version is left to newer workers."""
 
-# ruff: noqa: F811 - a fixture of another module
 from __future__ import annotations
 
 import contextlib
@@ -11,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from house import House
 from sqlalchemy import select
 from steps import step, workflow
-from test_review_worker import House, house  # noqa: F401
 from waiting import within
 
 from reana_lite.backends.memory import MemoryBackend

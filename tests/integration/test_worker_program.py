@@ -9,8 +9,8 @@ import threading
 from typing import Any
 
 import pytest
+from house import House
 from steps import scatter, step, workflow
-from test_review_worker import House, house  # noqa: F401
 
 from reana_lite.backends.memory import MemoryBackend
 from reana_lite.errors import Unavailable
@@ -29,7 +29,7 @@ class Deaf(MemoryBackend):
         super().submit(tasks)
 
 
-def test_outages_of_backend_and_database_lose_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_outages_of_backend_and_database_lose_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [house.begin(name, workflow(map=scatter("echo {n} > {out}")), ns=[1, 2, 3]) for name in ("a", "b")]
     backend = Deaf(house.storage)
     worker = house.worker(backend)
@@ -46,7 +46,7 @@ def test_outages_of_backend_and_database_lose_nothing(house: House, monkeypatch:
     assert len(backend.order) == len(set(backend.order)) == 3, "the runs share their jobs, each computed once"
 
 
-def test_a_job_given_up_in_good_order_is_begun_again_by_the_next_worker(house: House) -> None:  # noqa: F811
+def test_a_job_given_up_in_good_order_is_begun_again_by_the_next_worker(house: House) -> None:
     run = house.begin("one", workflow(one=step("touch {out}")))
     for _ in range(4):  # more often than a lost job would be tried
         backend = MemoryBackend(house.storage, manual=True)
@@ -59,7 +59,7 @@ def test_a_job_given_up_in_good_order_is_begun_again_by_the_next_worker(house: H
     assert [job.details.get("reason") for job in house.database.attempts(key)][:4] == ["shut-down"] * 4
 
 
-def test_a_publisher_sees_nothing_of_the_machine_of_a_deployed_worker(house: House) -> None:  # noqa: F811
+def test_a_publisher_sees_nothing_of_the_machine_of_a_deployed_worker(house: House) -> None:
     publisher = {"publisher_type": "interpolated-pub", "publish": {"out": "/etc/pass*"}, "glob": True}
     look = step("echo 'seen {input}' > {out}", after="one")
     run = house.begin("curious", workflow(one=step("touch {out}", publisher=publisher), two=look))

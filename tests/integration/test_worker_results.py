@@ -1,14 +1,13 @@
 """A finished run has its results, whatever went away in between; what storage has lost is computed again."""
 
-# ruff: noqa: F811 - a fixture of another module
 from __future__ import annotations
 
 import shutil
 from typing import Any
 
 import pytest
+from house import House
 from steps import step, workflow
-from test_review_worker import House, house  # noqa: F401
 
 from reana_lite.backends.memory import MemoryBackend
 from reana_lite.errors import Unavailable

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from house import House
 from steps import scatter, step, workflow
-from test_review_worker import House, house  # noqa: F401
 
 from reana_lite.artifact import Manifest
 from reana_lite.backends.base import Task
@@ -39,7 +39,7 @@ def text(name: str) -> str:
 class Withheld:
     """Lets the manifests of some places not be had; `asked` counts how often they were wanted."""
 
-    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         self.places: Callable[[str, int], bool] = lambda key, attempt: False
         self.asked = 0
         there = house.storage.manifest
@@ -54,20 +54,20 @@ class Withheld:
 
 
 @pytest.fixture
-def withheld(house: House, monkeypatch: pytest.MonkeyPatch) -> Withheld:  # noqa: F811
+def withheld(house: House, monkeypatch: pytest.MonkeyPatch) -> Withheld:
     return Withheld(house, monkeypatch)
 
 
-def keys_of(house: House, run: str) -> set[str]:  # noqa: F811
+def keys_of(house: House, run: str) -> set[str]:
     return {node.key for node in house.database.nodes_of(run)}
 
 
-def first_key(house: House, worker: Worker, run: str) -> str:  # noqa: F811
+def first_key(house: House, worker: Worker, run: str) -> str:
     house.turn(worker, until=lambda: keys_of(house, run))
     return min(keys_of(house, run))
 
 
-def test_a_run_whose_storage_does_not_answer_waits_and_the_others_go_on(house: House, withheld: Withheld) -> None:  # noqa: F811
+def test_a_run_whose_storage_does_not_answer_waits_and_the_others_go_on(house: House, withheld: Withheld) -> None:
     backend = MemoryBackend(house.storage, manual=True)
     worker = house.worker(backend)
     ill = house.begin("ill", text("ill"))
@@ -91,7 +91,7 @@ def test_a_run_whose_storage_does_not_answer_waits_and_the_others_go_on(house: H
 
 
 def test_it_is_said_once_and_tried_less_and_less_often(
-    house: House, withheld: Withheld, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    house: House, withheld: Withheld, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     backend = MemoryBackend(house.storage, manual=True)
     worker = house.worker(backend)
@@ -106,7 +106,7 @@ def test_it_is_said_once_and_tried_less_and_less_often(
     assert len([line for line in house.said if ill in line]) == 1
 
 
-def test_a_user_sees_why_it_waits_and_can_stop_it(house: House, withheld: Withheld) -> None:  # noqa: F811
+def test_a_user_sees_why_it_waits_and_can_stop_it(house: House, withheld: Withheld) -> None:
     backend = MemoryBackend(house.storage, manual=True)
     worker = house.worker(backend)
     ill = house.begin("ill", text("ill"))
@@ -123,7 +123,7 @@ def test_a_user_sees_why_it_waits_and_can_stop_it(house: House, withheld: Withhe
     assert worker.trouble == ""
 
 
-def test_what_runs_for_a_run_that_was_stopped_while_it_waited_is_ended(house: House, withheld: Withheld) -> None:  # noqa: F811
+def test_what_runs_for_a_run_that_was_stopped_while_it_waited_is_ended(house: House, withheld: Withheld) -> None:
     publisher = GLOB
     wide = workflow(
         one=step("echo > {out}", publisher=publisher), other=step("echo other > {out}", publisher=publisher)
@@ -143,7 +143,7 @@ def test_what_runs_for_a_run_that_was_stopped_while_it_waited_is_ended(house: Ho
 
 
 def test_a_run_that_cannot_be_read_when_it_is_taken_up_waits_and_is_not_forgotten(
-    house: House, withheld: Withheld  # noqa: F811
+    house: House, withheld: Withheld
 ) -> None:  # fmt: skip
     backend = MemoryBackend(house.storage, manual=True)
     first = house.worker(backend)
@@ -161,7 +161,7 @@ def test_a_run_that_cannot_be_read_when_it_is_taken_up_waits_and_is_not_forgotte
 
 
 def test_runs_claimed_while_the_database_goes_away_are_taken_up_later(
-    house: House, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     runs = [house.begin(name, text(name)) for name in "ab"]
     worker = house.worker(MemoryBackend(house.storage))
@@ -180,7 +180,7 @@ def test_runs_claimed_while_the_database_goes_away_are_taken_up_later(
 
 
 def test_a_storage_that_does_not_answer_at_all_stops_the_turn_and_others_are_told(
-    house: House, withheld: Withheld, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    house: House, withheld: Withheld, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     def check() -> None:
         raise Unavailable("there is no bucket b")
@@ -202,7 +202,7 @@ def test_a_storage_that_does_not_answer_at_all_stops_the_turn_and_others_are_tol
 
 
 def test_an_outage_is_logged_once_and_so_is_its_end(
-    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     class Deaf(MemoryBackend):
         deaf = 4
@@ -237,7 +237,7 @@ def test_another_reason_is_logged_anew(caplog: pytest.LogCaptureFixture, monkeyp
 
 
 def test_a_step_whose_image_was_replaced_is_computed_in_the_new_one(
-    house: House, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """The tag was pushed again after its digest had been asked for: only the node that pulled it tells."""
     pushed = ["sha256:old"]

@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
+from browsing import FAST, axes, begin, csrf, send
 from serving import PASSWORD, THEORY, World
 
 from reana_lite.database import campaigns
 from reana_lite.server.pages import words
 
 KB_LIMIT = 50_000
-
-
-def csrf(client: FlaskClient, path: str = "/analyses/tiny") -> str:
-    found = re.search(r'name="csrf" value="([0-9a-f]+)"', client.get(path).text)
-    assert found is not None
-    return found[1]
-
-
-def send(client: FlaskClient, path: str, status: int = 303, **values: Any) -> Any:
-    values = {name.replace("__", "."): value for name, value in values.items()}
-    answer = client.post(path, data={"csrf": csrf(client), **values}, content_type="multipart/form-data")
-    assert answer.status_code == status, answer.text
-    return answer
-
-
-def begin(client: FlaskClient, analysis: str = "tiny", **values: Any) -> str:
-    """Submit the form; the id of the run or campaign."""
-    return str(send(client, f"/analyses/{analysis}", do="run", **values).location.rpartition("/")[2])
-
-
-FAST = {"p__n_events": "400", "p__blocks": "[1]"}
 
 
 def test_nobody_is_sent_to_sign_in(world: World) -> None:
@@ -82,11 +60,6 @@ def test_every_page_is_small_strict_and_without_anything_inline(world: World) ->
         assert "script-src 'self'" in policy, path
         assert "<!doctype html>" in answer.text, path
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\ssrc=)", answer.text), path
-
-
-def axes(low: int, high: int, lsp: int) -> dict[str, str]:
-    return {"a__gluino__m_gluino__from": str(low), "a__gluino__m_gluino__to": str(high),
-            "a__gluino__m_gluino__step": "200", "a__gluino__m_lsp__from": str(lsp), "template": "gluino"}  # fmt: skip
 
 
 def test_a_form_without_its_token_is_refused(world: World) -> None:

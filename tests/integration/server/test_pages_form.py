@@ -9,9 +9,9 @@ import shutil
 from typing import Any
 
 import pytest
+from browsing import FAST, axes, begin, send
 from flask.testing import FlaskClient
 from serving import THEORY, World
-from test_pages import FAST, axes, begin, send
 
 from reana_lite.database import campaigns
 

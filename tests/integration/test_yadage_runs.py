@@ -1,21 +1,15 @@
-"""What went wrong for people who run such analyses, from public reports; each with the right outcome, end to end."""
+"""Workflows that went wrong for people elsewhere, from public reports; each with the right outcome, end to end."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
 from steps import scatter, step, workflow
 
 
 def content(run: dict, path: str) -> str:
     return (Path(run["workspace"]) / path).read_text()
-
-
-# -- the workflow language ---------------------------------------------------------------------------------------------
 
 
 def test_a_placeholder_in_a_comment(call, recast, write) -> None:
@@ -75,66 +69,6 @@ def test_what_this_backend_cannot_offer_is_said_once_before_the_first_job(recast
         assert len([line for line in err.splitlines() if name in line]) == 1, (name, err)
         assert err.index(name) < err.index("of 3 steps finished, ") if "of 3 steps finished, " in err else True
     assert "kubernetes" not in err
-
-
-# -- reana.yaml --------------------------------------------------------------------------------------------------------
-
-
-def serial(commands: list[str], **more: object) -> str:
-    steps = [{"name": f"s{n}", "environment": "plain:1", "commands": [line]} for n, line in enumerate(commands)]
-    specification = {"steps": more.pop("steps", steps)}
-    return json.dumps({"workflow": {"type": "serial", "specification": specification}, **more})
-
-
-@pytest.fixture
-def plain(write) -> tuple[str, str]:
-    """Options that let steps of the image plain:1 run as processes."""
-    write("plain.lock", "")
-    return "--stand-in", "plain:1=plain.lock"
-
-
-def test_equal_serial_steps_are_both_run(recast, write, plain) -> None:
-    """reana#881."""
-    write("reana.yaml", serial(["date +%N >> log.txt", "date +%N >> log.txt"]))
-    run = recast.json("run", "reana.yaml", "-q", *plain)
-    assert run["nodes"]["total"] == 2
-    (log,) = [file for file in recast.json("artifacts", "ls", run["run"]) if file["path"].endswith("log.txt")]
-    recast("artifacts", "get", run["run"], log["path"], "-o", "got")
-    first, second = (recast.folder / "got" / log["path"]).read_text().split()
-    assert first != second
-
-
-def test_serial_commands_share_files_and_nothing_else(recast, write, plain) -> None:
-    """Each command is a job of its own: no variable and no folder carries over; scripts keep their x bit."""
-    write("x.sh", "#!/bin/sh\necho ran >> ran.txt\n").chmod(0o755)
-    steps = [
-        {"name": "a&b<i>", "environment": "plain:1", "commands": ["export A=1; mkdir d", "cd d"]},
-        {
-            "name": "a b",
-            "environment": "plain:1",
-            "commands": ['pwd > where; echo "[$$A]" >> where; test -d d && ./x.sh'],
-        },
-    ]
-    write("reana.yaml", serial([], steps=steps, inputs={"files": ["x.sh"]}))
-    run = recast.json("run", "reana.yaml", "-q", *plain)
-    assert run["nodes"]["total"] == 3
-    recast("artifacts", "get", run["run"], "-o", "got")
-    (where,) = (recast.folder / "got").rglob("where")
-    folder, variable = where.read_text().splitlines()
-    assert not folder.endswith("/d")
-    assert variable == "[]"
-    assert (where.parent / "ran.txt").read_text() == "ran\n"
-
-
-@pytest.mark.parametrize("command", ["echo ${rgn}", "awk '{print $1}' f", "echo $(date)"])
-def test_dollars_of_serial_commands_are_refused_at_once(call, write, command: str) -> None:
-    write("reana.yaml", serial([command]))
-    said = call("run", "reana.yaml")
-    said.refused(3, "reana.yaml")
-    assert "$$" in said.err or "rgn" in said.err
-
-
-# -- storage -----------------------------------------------------------------------------------------------------------
 
 
 def test_rights_links_and_odd_names_reach_the_next_step(recast, write) -> None:
@@ -198,46 +132,3 @@ def test_merging_four_thousand_files(recast, write) -> None:
     line = "x=$(head -c 3000000 /dev/zero | tr '\\0' y); /bin/echo $x > {out}"
     write("v.yml", workflow(a=step(line)))
     assert "more arguments than the kernel takes" in recast("run", "v.yml", "-q", code=1)
-
-
-# -- the command line of recast-atlas ----------------------------------------------------------------------------------
-
-ENTRY = """
-name: tutorial/lesson
-metadata: {author: a, input requirements: none, short description: a lesson}
-spec:
-  toplevel: specs
-  workflow: workflow.yml
-example_inputs:
-  default: {initdata: {signal: 3}}
-results: []
-"""
-
-
-@pytest.mark.parametrize("shell", ["sh", "bash"])
-@pytest.mark.parametrize("name", ["lesson", "les son"])
-def test_the_lesson_of_recast_atlas_word_by_word(recast, write, tmp_path: Path, shell: str, name: str) -> None:
-    write(f"{name}/recast.yml", ENTRY)
-    text = workflow(a=step("echo {signal} > {out}", parameters={"signal": {"step": "init", "output": "signal"}}))
-    write(f"{name}/specs/workflow.yml", text)
-    binary = tmp_path / "bin"
-    binary.mkdir()
-    (binary / "recast").write_text(f'#!/bin/sh\nexec {sys.executable} -m reana_lite "$@"\n')
-    (binary / "recast").chmod(0o755)
-    script = """
-        set -e
-        $(recast catalogue add $PWD)
-        recast catalogue ls
-        recast catalogue check tutorial/lesson
-        recast run tutorial/lesson --tag vhbb
-        recast run tutorial/lesson --tag vhbb
-    """
-    if name != "lesson":
-        script = script.replace("add $PWD", 'add "$PWD"')
-    environment = recast.environment | {"PATH": f"{binary}:{recast.environment['PATH']}"}
-    done = subprocess.run([shell, "-c", script], cwd=recast.folder / name, env=environment, capture_output=True, text=True,
-                          timeout=120, check=False)  # fmt: skip
-    assert done.returncode == 0, done
-    assert "tutorial/lesson" in done.stdout
-    assert "vhbb.1) finished: 0 of 1 steps reused" in done.stdout
-    assert "vhbb.2) finished: 1 of 1 steps reused" in done.stdout
