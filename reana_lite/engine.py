@@ -37,7 +37,7 @@ from reana_lite.workflow import step as steps
 from reana_lite.workflow.folder import FolderIndex, tidy
 from reana_lite.workflow.graph import Graph, Node, NodeKind, NodeState
 from reana_lite.workflow.layout import InitStage, Layout
-from reana_lite.workflow.lookup import Asked, FileKnowledge
+from reana_lite.workflow.lookup import FileKnowledge, Unknown
 from reana_lite.workflow.publisher import known_in_advance
 from reana_lite.workflow.snapshot import snapshot
 from reana_lite.workflow.spec import Workflow
@@ -361,7 +361,7 @@ class Engine:
         self._jobs[name] += by
 
     # -- files ---------------------------------------------------------------------------------------------------------
-    def _look(self, node: Node, asked: Iterable[Asked]) -> None:
+    def _look(self, node: Node, asked: Iterable[Unknown]) -> None:
         if node.path not in self._looks:
             command = Look(node.path, _questions(asked))
             self._looks[node.path] = command
@@ -396,5 +396,5 @@ def _below(value: Json, prefix: str) -> Iterator[str]:
             yield from _below(inner, prefix)
 
 
-def _questions(asked: Iterable[Asked]) -> tuple[Question, ...]:
+def _questions(asked: Iterable[Unknown]) -> tuple[Question, ...]:
     return tuple(Question(QuestionKind(lookup.value), path) for lookup, path in asked)

@@ -20,7 +20,7 @@ from reana_lite.campaign import Request, identity
 from reana_lite.catalogue import Sources
 from reana_lite.config import Settings
 from reana_lite.database import Database, campaigns
-from reana_lite.database.campaigns import CampaignRecord, NewRun, PointRecord
+from reana_lite.database.campaigns import CampaignRecord, PlannedRun, PointRecord
 from reana_lite.errors import InvalidAnalysis, InvalidInput, NotAllowed, NotFound, ReanaLiteError
 from reana_lite.event import RunStarted, RunState, to_row
 from reana_lite.storage.base import Storage
@@ -236,7 +236,7 @@ class Enrolment:
             return 0
         if not self._frames:
             self._read(page)
-        runs: dict[int, NewRun] = {}
+        runs: dict[int, PlannedRun] = {}
         refused: dict[int, str] = {}
         outage: ReanaLiteError | None = None
         with tempfile.TemporaryDirectory(prefix="recast-") as folder:
@@ -259,7 +259,7 @@ class Enrolment:
             raise outage
         return len(page)
 
-    def run_of(self, row: PointRecord, scratch: Scratch) -> NewRun:
+    def run_of(self, row: PointRecord, scratch: Scratch) -> PlannedRun:
         """The run of one point, its files kept."""
         if row.target not in self._frames:
             raise NotFound(f"{row.target} is not part of campaign {self.record.name} any more", target=row.target)
@@ -271,7 +271,7 @@ class Enrolment:
         asked = {"campaign": self.record.id, "point": row.number}
         theory = prepared.theory.name if prepared.theory is not None else row.point.name
         document = document_of(prepared, reuse=request.reuse, asked=asked) | {"point": dict(row.point.values)}
-        return NewRun(run, prepared.name, theory, document, to_row(started))
+        return PlannedRun(run, prepared.name, theory, document, to_row(started))
 
     def _read(self, page: Sequence[PointRecord]) -> None:
         request = self.record.request

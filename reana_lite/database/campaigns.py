@@ -70,7 +70,7 @@ class PointRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class NewRun:
+class PlannedRun:
     """A run to be created for a point."""
 
     run: str
@@ -290,7 +290,7 @@ def queue_length(database: Database, campaign: str) -> int:
 def fill(
     transaction: Transaction,
     campaign: CampaignRecord,
-    runs: Mapping[int, NewRun],
+    runs: Mapping[int, PlannedRun],
     refused: Mapping[int, str],
 ) -> list[str]:
     """Give points, by number, their runs, or say why they were refused; gives the ids of the runs that were created.
@@ -327,7 +327,7 @@ def fill(
     return created
 
 
-def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Sequence[tuple[int, NewRun, str]]) -> None:
+def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Sequence[tuple[int, PlannedRun, str]]) -> None:
     """Runs in bulk. They are numbered in their order; one that follows another run of its point is a restart of that."""
     connection, now = transaction.connection, transaction.clock()
     mine = (_runs.c.owner == campaign.owner) & (_runs.c.name == campaign.name)

@@ -52,7 +52,7 @@ AGAIN_S = 5.0
 """How long the loop waits when the database or the storage does not answer (seconds)."""
 
 
-class Campaigns:
+class Enroller:
     """Keeps the queue of every campaign filled, a few runs ahead; what cannot be read is told once and left alone."""
 
     def __init__(self, installation: Installation, *, ahead: int) -> None:
@@ -156,7 +156,7 @@ def drive(
 
     backend = backend or backend_of(settings, storage, installation=database.installation())
     at_once = max(RUNS_PER_CORE, round(RUNS_PER_CORE * (settings.cores or cores())))
-    enrolled = Campaigns(Installation(settings, database, storage), ahead=2 * at_once)
+    enrolled = Enroller(Installation(settings, database, storage), ahead=2 * at_once)
     worker = Worker(database, storage, backend=backend, host=False)
 
     def between_turns() -> bool:
@@ -179,7 +179,7 @@ def drive(
 
 def enrol(settings: Settings, *, database: Database, storage: Storage, until: Callable[[], bool]) -> None:
     """Only keep the queues of campaigns filled, for workers that are started elsewhere."""
-    enrolled = Campaigns(Installation(settings, database, storage), ahead=ENROLLED)
+    enrolled = Enroller(Installation(settings, database, storage), ahead=ENROLLED)
     try:
         while not until():
             try:

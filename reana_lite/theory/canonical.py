@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reana_lite.theory.particle import DECOUPLED_GEV, SUPERSYMMETRIC, is_new
-from reana_lite.theory.reading import plain
+from reana_lite.theory.reading import exact
 from reana_lite.theory.slha import Decay, Spectrum
 
 
@@ -34,11 +34,11 @@ def normalise(spectrum: Spectrum, *, cross_sections: bool = False) -> bytes:
         masses = dict.fromkeys(SUPERSYMMETRIC, DECOUPLED_GEV) | masses
         blocks = _with_defaults(blocks)
     lines.append("BLOCK MASS")
-    lines += [f" {pdg} {plain(mass)}" for pdg, mass in sorted(masses.items())]
+    lines += [f" {pdg} {exact(mass)}" for pdg, mass in sorted(masses.items())]
     for name, entries in sorted(blocks.items()):
         lines.append(f"BLOCK {name}")
         for key, value in sorted(entries.items()):
-            text = str(int(value)) if name == "MODSEL" and value == int(value) else plain(value)
+            text = str(int(value)) if name == "MODSEL" and value == int(value) else exact(value)
             lines.append(" " + " ".join([*map(str, key), text]))
     new = {pdg for pdg in masses if is_new(pdg) or pdg in spectrum.quantum_numbers}
     for pdg in sorted(new | set(spectrum.decays)):
@@ -56,8 +56,8 @@ def _cross_section_lines(spectrum: Spectrum) -> list[str]:
     )
     lines = []
     for sqrts, beams, final, qcd, ew, kappa_f, kappa_r, value in dict.fromkeys(rows):
-        lines.append(f"XSECTION {plain(sqrts)} {beams[0]} {beams[1]} {len(final)} {' '.join(map(str, final))}")
-        lines.append(f" 0 {qcd} {ew} {plain(kappa_f)} {plain(kappa_r)} 0 {plain(value)} file")
+        lines.append(f"XSECTION {exact(sqrts)} {beams[0]} {beams[1]} {len(final)} {' '.join(map(str, final))}")
+        lines.append(f" 0 {qcd} {ew} {exact(kappa_f)} {exact(kappa_r)} 0 {exact(value)} file")
     return lines
 
 
@@ -82,8 +82,8 @@ _MIXINGS = (
 def _decay_lines(pdg: int, decay: Decay | None, *, known: bool) -> list[str]:
     open_channels = [c for c in decay.channels if c.branching > 0] if decay else []
     if decay is None or decay.width_gev <= 0 or not open_channels:
-        return [] if known else [f"DECAY {pdg} {plain(0.0)}"]
+        return [] if known else [f"DECAY {pdg} {exact(0.0)}"]
     rows = sorted((c.daughters, c.branching) for c in open_channels)
-    return [f"DECAY {pdg} {plain(decay.width_gev)}"] + [
-        f" {plain(branching)} {len(daughters)} {' '.join(map(str, daughters))}" for daughters, branching in rows
+    return [f"DECAY {pdg} {exact(decay.width_gev)}"] + [
+        f" {exact(branching)} {len(daughters)} {' '.join(map(str, daughters))}" for daughters, branching in rows
     ]

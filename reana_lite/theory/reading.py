@@ -42,7 +42,7 @@ def integer(token: str) -> int:
     raise ValueError(f"{shown(token)!r} is not a whole number")
 
 
-def plain(value: float) -> str:
+def exact(value: float) -> str:
     """A number in E notation that reads back to exactly the same float: 9 digits, or as many as it needs."""
     if value == 0.0:
         value = 0.0  # -0.0 is the same theory

@@ -231,7 +231,7 @@ class Documents:
         return self._measure(target, reference.place, sizes, active)
 
     # -- what came of it -----------------------------------------------------------------------------------------------
-    def plain(self) -> Any:
+    def to_json(self) -> Any:
         """The graph as plain JSON, references expanded; what cannot be expanded is null (and among the faults)."""
 
         def expand(node: Any) -> Any:

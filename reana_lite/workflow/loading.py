@@ -46,7 +46,7 @@ def read_workflow(uri_of_toplevel: str, source: str, fetch: Fetch) -> Loaded:
             filled = validation.fill(documents)
             faults += filled.faults
             if documents.complete():
-                plain = documents.plain()
+                plain = documents.to_json()
                 found = validation.faults(plain, documents.locate)
                 faults += _plainer(found, filled.untyped, spoilt=documents.faults)
     except RecursionError:

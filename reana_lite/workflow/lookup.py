@@ -19,8 +19,8 @@ from reana_lite.workflow.graph import Graph, Node, NodeState
 from reana_lite.workflow.publisher import Lookup
 from reana_lite.workflow.value import Json
 
-Asked = tuple[Lookup, str]
-"""What is asked: the kind of question and a virtual path or pattern."""
+Unknown = tuple[Lookup, str]
+"""What is not known of files yet and is to be asked: the kind of question, and a virtual path or pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Evaluation:
     """A result by what is known of files; `asked` is still to be answered; `fixed`: no file was looked at."""
 
     result: Json
-    asked: tuple[Asked, ...]
+    asked: tuple[Unknown, ...]
     fixed: bool
 
 
@@ -43,7 +43,7 @@ class FileKnowledge:
     def evaluate(self, node: Node) -> Evaluation:
         """The result of a node's publisher; raises InvalidWorkflow if it has none."""
         known = self._answers.get(node.path, {})
-        asked: dict[Asked, None] = {}
+        asked: dict[Unknown, None] = {}
         looked = False
 
         def ask(lookup: Lookup, path: str) -> Any:
@@ -61,9 +61,9 @@ class FileKnowledge:
         result = publishers.publish(node.step.publisher, node.values, node.folders, ask)
         return Evaluation(result, tuple(asked), not looked)
 
-    def questions(self, node: Node) -> tuple[Asked, ...]:
+    def questions(self, node: Node) -> tuple[Unknown, ...]:
         """What is to be asked when the job of a node has ended."""
-        asked: dict[Asked, None] = {}
+        asked: dict[Unknown, None] = {}
 
         def ask(lookup: Lookup, path: str) -> Any:
             if lookup is Lookup.EXISTS and tidy(path) == node.folders.own:

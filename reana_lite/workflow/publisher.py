@@ -117,7 +117,7 @@ def _interpolated(outline: Json, publisher: InterpolatedPublisher, values: Json,
     if not isinstance(outline, str):
         return outline
     own = _own(folders)
-    args, named = template.plain(values)
+    args, named = template.as_given(values)
     if "workdir" in named:
         raise InvalidWorkflow("a parameter called 'workdir' hides the folder of the node in interpolated-pub")
     try:

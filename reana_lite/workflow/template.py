@@ -68,7 +68,7 @@ def flattened(parameters: Any) -> tuple[list[Any], dict[str, Any]]:
     return [], {"value": parameters}
 
 
-def plain(parameters: Any) -> tuple[list[Any], dict[str, Any]]:
+def as_given(parameters: Any) -> tuple[list[Any], dict[str, Any]]:
     """Positional and named values of a published text: lists stay lists."""
     if isinstance(parameters, dict):
         return [], parameters

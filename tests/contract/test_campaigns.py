@@ -10,7 +10,7 @@ import pytest
 
 from reana_lite.campaign import Request
 from reana_lite.database import Database, campaigns
-from reana_lite.database.campaigns import CampaignRecord, NewRun
+from reana_lite.database.campaigns import CampaignRecord, PlannedRun
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.event import RunState
 from reana_lite.theory.scan import Point, grid, parse_axis
@@ -37,8 +37,8 @@ def make(database: Database, name: str = "c", digest: str = "d", points: tuple[P
     )
 
 
-def run(name: str) -> NewRun:
-    return NewRun(name, "analysis", "theory", {"asked": {}}, ("RunStarted", {"n": name}))
+def run(name: str) -> PlannedRun:
+    return PlannedRun(name, "analysis", "theory", {"asked": {}}, ("RunStarted", {"n": name}))
 
 
 def fill(database: Database, record: CampaignRecord, numbers: range, prefix: str = "r", refused: int = 0) -> list[str]:

@@ -61,7 +61,7 @@ def campaign(recast: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]
         )  # fmt: skip
         runs, refused = {}, {len(points) - 1: "BR of the gluino add up to 0.5"}
         for number, (mass, light) in enumerate(places[:-2], 1):
-            runs[number] = campaigns.NewRun(
+            runs[number] = campaigns.PlannedRun(
                 f"{name}{number}", analysis, f"gluino_{mass:.0f}_{light:.0f}", {}, ("x", {})
             )
         with database.transaction() as transaction:

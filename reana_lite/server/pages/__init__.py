@@ -25,7 +25,7 @@ from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.server import answers
 from reana_lite.server.pages import account, admin, browse, campaigns, comparing, files, notice, runs, sharing, words
 from reana_lite.server.pages.plane import KINDS, shape
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 
 __all__ = ["register"]
 
@@ -35,7 +35,7 @@ OPEN = frozenset({"pages.sign_in", "pages.plotly", "pages.help_page"})
 
 def _guard() -> Any:
     """Pages are for people who are signed in."""
-    if request.endpoint in OPEN or here().viewer() is not None:
+    if request.endpoint in OPEN or this_site().viewer() is not None:
         return None
     if request.headers.get("HX-Request"):
         return Response(status=401, headers={"HX-Redirect": url_for("pages.sign_in")})
@@ -43,7 +43,7 @@ def _guard() -> Any:
 
 
 def _context() -> dict[str, Any]:
-    site = here()
+    site = this_site()
     return {
         "viewer": site.viewer(), "accounts": site.accounts(), "here": (request.endpoint or "").removeprefix("pages."),
         "version": __version__, "kinds": KINDS, "shape": shape, "notices": notice.notices,

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from reana_lite.errors import InvalidInput, NotAllowed, Unavailable
 from reana_lite.server import auth
 from reana_lite.server.pages.notice import onward
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 
 
 def add(pages: Blueprint) -> None:
@@ -57,7 +57,7 @@ def sign_out() -> Any:
 
 def profile(made: str = "") -> str:
     """Tokens and quota."""
-    site = here()
+    site = this_site()
     return render_template("profile.html", tokens=site.tokens(), quotas=site.quotas(), made=made)
 
 
@@ -66,7 +66,7 @@ def create_token() -> Any:
     form = request.form
     try:
         days = _days(form.get("days", ""))
-        made = here().create_token(form.get("name", "").strip(), form.get("role", ""), days)
+        made = this_site().create_token(form.get("name", "").strip(), form.get("role", ""), days)
     except InvalidInput as error:
         return onward(url_for("pages.profile"), error.message, bad=True)
     return profile(made)
@@ -85,5 +85,5 @@ def _days(text: str) -> float:
 
 def revoke_token(token: str) -> Any:
     """No use from now on."""
-    here().revoke_token(token)
+    this_site().revoke_token(token)
     return onward(url_for("pages.profile"), "The token is revoked.")

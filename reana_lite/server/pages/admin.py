@@ -8,7 +8,7 @@ from flask import Blueprint, render_template, request, url_for
 
 from reana_lite.errors import Conflict, InvalidInput
 from reana_lite.server.pages.notice import onward
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 
 
 def add(pages: Blueprint) -> None:
@@ -19,7 +19,7 @@ def add(pages: Blueprint) -> None:
 
 def admin() -> str:
     """All of it on one page."""
-    site = here()
+    site = this_site()
     words = request.args.get("user", "").strip()
     users = site.users(words)
     before = request.args.get("before", 0, type=int)
@@ -35,6 +35,6 @@ def change_user(action: str) -> Any:
     """Create, disable, role, quota."""
     address = url_for("pages.admin")
     try:
-        return onward(address, here().change_user(action, request.form))
+        return onward(address, this_site().change_user(action, request.form))
     except (InvalidInput, Conflict) as error:
         return onward(address, error.message, bad=True)

@@ -14,7 +14,7 @@ from reana_lite.comparison.tables import axis_unit
 from reana_lite.database import RunRecord
 from reana_lite.errors import InvalidInput, NotAllowed, ReanaLiteError
 from reana_lite.server.pages import form
-from reana_lite.server.pages.site import KeptFile, here
+from reana_lite.server.pages.site import KeptFile, this_site
 
 CARDS = 30
 """Analyses on one page of the catalogue."""
@@ -33,7 +33,7 @@ def add(pages: Blueprint) -> None:
 
 def home() -> str:
     """What can be asked here, and what was asked last."""
-    site = here()
+    site = this_site()
     found, warnings = _readable(site.catalogue())
     words = request.args.get("q", "").strip()
     fitting = [(entry, one) for entry, one in found if _fits(entry, one, words.lower().split())]
@@ -72,7 +72,7 @@ known = known_analysis
 
 def of_name(name: str) -> Analysis:
     """The analysis of that name in the catalogue; recast-atlas entries have no form."""
-    entry = here().catalogue().find(name)
+    entry = this_site().catalogue().find(name)
     if entry.kind is not EntryKind.ANALYSIS:
         raise NotAllowed(f"{name} is a recast-atlas entry, which names no parameters: run it by `recast run {name}`")
     return known_analysis(entry.path)
@@ -84,8 +84,8 @@ def analysis(name: str) -> str:
     typed = {f"p.{key}": value for key, value in request.args.items() if key in {p.name for p in found.parameters}}
     like, kept = None, []
     if request.args.get("like"):
-        like = here().run(request.args["like"])
-        kept = here().theory_files_of(like)
+        like = this_site().run(request.args["like"])
+        kept = this_site().theory_files_of(like)
         typed = {**_as_run(found, like, kept=bool(kept)), **typed}
     return _page(found, typed, kept, {}, like=like)
 
@@ -106,7 +106,7 @@ def _as_run(found: Analysis, like: RunRecord, *, kept: bool) -> dict[str, str]:
 def submit(name: str) -> Any:
     """Begin what the form asks for, or show what it would take, or what is wrong with it."""
     found = of_name(name)
-    site = here()
+    site = this_site()
     typed = {key: value for key, value in request.form.items() if key != "csrf"}
     sent: list[KeptFile] = []
 
@@ -132,7 +132,7 @@ def _kept(typed: dict[str, str], sent: list[KeptFile], before: list[str]) -> tup
     """(what was typed, files that need not be sent again): a browser forgets them, the server does not."""
     if sent and typed.get("theory") == "files":
         return {**typed, "theory": "kept"}, sent
-    return typed, here().kept_files(before)
+    return typed, this_site().kept_files(before)
 
 
 def _page(
@@ -159,7 +159,7 @@ def others(found: Analysis) -> list[Analysis]:
     axes = {frozenset(axis.name for axis in scan.axes) for scan in found.scans}
     formats = set(found.theory.formats) if found.theory is not None else set()
     shared = []
-    for entry, one in _readable(here().catalogue())[0]:
+    for entry, one in _readable(this_site().catalogue())[0]:
         if one is None or entry.name == found.name:
             continue
         own = set(one.theory.formats) if one.theory is not None else set()

@@ -19,7 +19,7 @@ from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.notice import onward
 from reana_lite.server.pages.row import row_of
 from reana_lite.server.pages.sharing import shares_of
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 
 PAGE = 40
 """Points on one page of the table."""
@@ -41,24 +41,24 @@ def add(pages: Blueprint) -> None:
 def listed() -> str:
     """Campaigns, the newest first; with `?shared` those of others."""
     shared = "shared" in request.args
-    return render_template("campaigns.html", rows=here().campaigns(limit=60, shared=shared), shared=shared)
+    return render_template("campaigns.html", rows=this_site().campaigns(limit=60, shared=shared), shared=shared)
 
 
 def campaign(name: str) -> Any:
     """One campaign."""
-    site = here()
+    site = this_site()
     record = site.campaign(name)
     return render_template("campaign.html", **_shown(record))
 
 
 def live(name: str) -> Response:
     """What changes on the page of a campaign."""
-    return changed("_campaign_live.html", **_shown(here().campaign(name)))
+    return changed("_campaign_live.html", **_shown(this_site().campaign(name)))
 
 
 def change(name: str, action: str) -> Any:
     """Stop, resume, retry, extend."""
-    site = here()
+    site = this_site()
     if action not in ACTIONS:
         raise NotFound(f"no action {action!r}; there are {', '.join(ACTIONS)}", action=action)
     record = site.campaign(name)
@@ -91,7 +91,7 @@ def _axes() -> list[tuple[str, str, str, str]]:
 
 
 def _shown(record: CampaignRecord) -> dict[str, Any]:
-    site = here()
+    site = this_site()
     progress = campaigns.progress(site.database, record.id)
     rows = rows_of_campaign(site.database, record)
     outcomes = [row.outcome for row in rows]

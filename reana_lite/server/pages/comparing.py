@@ -19,7 +19,7 @@ from reana_lite.server.outcomes import axes as axes_of
 from reana_lite.server.pages import headers, plane
 from reana_lite.server.pages.campaigns import LIMITS
 from reana_lite.server.pages.row import row_of
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 from reana_lite.server.sending import attached
 
 MOST = 40
@@ -58,7 +58,7 @@ class Chosen:
 
 def chosen() -> Chosen:
     """What the address names: `of` (ids or names of campaigns and runs), `x`, `y`."""
-    site = here()
+    site = this_site()
     names = tuple(dict.fromkeys(name for name in request.args.getlist("of") if name))[:MOST]
     titles: list[tuple[str, str, str]] = []
     rows: list[Row] = []
@@ -97,7 +97,7 @@ def tables_of(one: Chosen) -> dict[str, Table]:
 
 def compare() -> str:
     """Choose, and see."""
-    site = here()
+    site = this_site()
     one = chosen()
     picture = line = None
     if one.mass_plane is not None:

@@ -19,7 +19,7 @@ from reana_lite.job import RUN_ROOT
 from reana_lite.server.files import drive_of
 from reana_lite.server.installation import here as installation
 from reana_lite.server.pages import headers, words
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 from reana_lite.server.sending import disposition
 from reana_lite.workspace import Workspace
 
@@ -63,7 +63,7 @@ class Line:
 
 def folder(name: str, path: str) -> str:
     """A folder, or one file with its preview."""
-    record = here().run(name)
+    record = this_site().run(name)
     files = workspace(record)
     path = _inside(path)
     virtual = f"{RUN_ROOT}/{path}" if path else RUN_ROOT
@@ -165,7 +165,7 @@ def kind_of(path: str, content: bytes) -> str:
 
 def raw(name: str, path: str) -> Response:
     """The bytes: images, PDF and text to be looked at, everything else to be kept. Nothing of it has our origin."""
-    record = here().run(name)
+    record = this_site().run(name)
     path = _inside(path)
     virtual = f"{RUN_ROOT}/{path}"
     files = workspace(record)

@@ -14,7 +14,7 @@ from werkzeug.datastructures import FileStorage, ImmutableMultiDict
 
 from reana_lite.analysis import Analysis, Parameter
 from reana_lite.errors import InvalidInput
-from reana_lite.server.pages.site import Asked, KeptFile
+from reana_lite.server.pages.site import FilledForm, KeptFile
 from reana_lite.theory.scan import MAX_TABLE_BYTES
 
 FILES = 500
@@ -84,7 +84,7 @@ Keep = Callable[[str, IO[bytes]], KeptFile]
 def asked_of(
     analysis: Analysis, typed: Mapping[str, str], files: _Files, *, keep: Keep, kept: Sequence[str] = (),
     also: Sequence[str] = (),
-) -> Asked:  # fmt: skip
+) -> FilledForm:  # fmt: skip
     """What a submitted form asks for; raises InvalidInput only for what is no form of this page, or no theory file.
 
     `keep` takes in a file that was sent; `kept` are the digests of files that were sent before, `also` other analyses.
@@ -92,7 +92,7 @@ def asked_of(
     how = typed.get("theory", "") or "none"
     if how not in WAYS:
         raise InvalidInput(f"theory is given by {how!r}; right is one of {', '.join(WAYS)}", field="theory", value=how)
-    asked = Asked(
+    asked = FilledForm(
         analysis.name,
         also=tuple(also),
         name=typed.get("name", "").strip(),
@@ -111,8 +111,14 @@ def asked_of(
 
 
 def _with_theory(
-    asked: Asked, how: str, analysis: Analysis, typed: Mapping[str, str], files: _Files, keep: Keep, kept: tuple[str, ...]
-) -> Asked:  # fmt: skip
+    asked: FilledForm,
+    how: str,
+    analysis: Analysis,
+    typed: Mapping[str, str],
+    files: _Files,
+    keep: Keep,
+    kept: tuple[str, ...],
+) -> FilledForm:
     """With what its way of giving a theory asks for."""
     first = analysis.scans[0].name if analysis.scans else ""
     if how == "files":

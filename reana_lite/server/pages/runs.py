@@ -24,7 +24,7 @@ from reana_lite.server.outcomes import result_of_run
 from reana_lite.server.pages import browse, graph, headers, words
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.sharing import shares_of
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 from reana_lite.server.sending import attached, disposition
 from reana_lite.storage.base import Storage
 
@@ -69,7 +69,7 @@ def add(pages: Blueprint) -> None:
 
 def listed() -> str:
     """Runs, the newest first, filtered."""
-    site = here()
+    site = this_site()
     chosen = {name: request.args.get(name, "") for name in ("state", "analysis", "name", "campaign", "shared")}
     states = [chosen["state"]] if chosen["state"] in set(RunState) else []
     found = site.runs(
@@ -111,7 +111,7 @@ class Timing:
 
 def run(name: str) -> Any:
     """One run."""
-    site = here()
+    site = this_site()
     record = site.run(name)
     if name != record.id:
         return redirect(url_for("pages.run", name=record.id))
@@ -120,12 +120,12 @@ def run(name: str) -> Any:
 
 def live(name: str) -> Response:
     """What changes on the page of a run."""
-    record = here().run(name)
+    record = this_site().run(name)
     return changed("_run_live.html", **_shown(record))
 
 
 def _shown(record: RunRecord) -> dict[str, Any]:
-    database = here().database
+    database = this_site().database
     nodes = database.nodes_of(record.id)
     over = str(record.state) if record.state in OVER else ""
     declared = database.get_result(record.id, "declared") if over == "finished" else None
@@ -138,7 +138,7 @@ def _shown(record: RunRecord) -> dict[str, Any]:
     node = request.args.get("node", "")
     chosen = next((one for one in nodes if one.node == node), None)
     unfolded = [one for one in nodes if graph.stage_of(one.node) == unfold] if unfold else []
-    site = here()
+    site = this_site()
     return {
         "may_change": site.may_change(record), "may_see": site.may_see,
         "run": record, "drawing": drawing, "unfold": unfold, "page": page, "result": found, "reading": reading,
@@ -171,7 +171,7 @@ def _needs(key: str, run: str, database: Database) -> dict[str, set[str]]:
 def needs_of(database: Database, run: str) -> dict[str, set[str]]:
     """What each stage of a run refers to."""
     try:
-        return _needs(here().settings.database, run, database)
+        return _needs(this_site().settings.database, run, database)
     except StopIteration:
         return {}
 
@@ -182,7 +182,7 @@ def _failures(database: Database, record: RunRecord, nodes: list[NodeRecord]) ->
         attempt = next((one for one in database.attempts(node.key) if one.attempt == node.attempt), None)
         cause = attempt.cause if attempt is not None else "image"
         message = attempt.message if attempt is not None else "its software could not be had"
-        text = words.log_text(here().storage.log(node.key, node.attempt, -PART_BYTES)) if attempt is not None else ""
+        text = words.log_text(this_site().storage.log(node.key, node.attempt, -PART_BYTES)) if attempt is not None else ""
         tail = "\n".join(text.rstrip().split("\n")[-TAIL_LINES:])
         found.append(Failure(node.node, cause, message, advice(cause, node.node, record.id), tail))
     return found
@@ -220,7 +220,7 @@ def _log_of(record: RunRecord, nodes: list[NodeRecord], chosen: NodeRecord | Non
 
 def _tail(record: RunRecord, node: NodeRecord, most: int = TAIL_BYTES) -> dict[str, Any]:
     """The end of a log, and where what comes after it begins."""
-    storage = here().storage
+    storage = this_site().storage
     content = storage.log(node.key, node.attempt, -most)
     start = 0
     if len(content) >= most:
@@ -246,7 +246,7 @@ def log_size(storage: Storage, node: NodeRecord) -> int:
 
 def _node(record: RunRecord) -> NodeRecord:
     wanted = request.args.get("node", "")
-    for node in here().database.nodes_of(record.id):
+    for node in this_site().database.nodes_of(record.id):
         if node.node == wanted and node.attempt:
             return node
     raise NotFound(f"nothing was printed by {wanted or 'a node without a name'} in this run", node=wanted)
@@ -254,10 +254,10 @@ def _node(record: RunRecord) -> NodeRecord:
 
 def log(name: str) -> Any:
     """All that a step has printed, as a page or (`?raw`) as a text file."""
-    record = here().run(name)
+    record = this_site().run(name)
     node = _node(record)
     if "raw" in request.args:
-        answer = Response(_whole_log(here().storage, node), mimetype="text/plain")
+        answer = Response(_whole_log(this_site().storage, node), mimetype="text/plain")
         answer.headers["Content-Disposition"] = disposition(f"{record.id}{node.node.replace('/', '-')}.log")
         return answer
     return render_template("log.html", run=record, current=_tail(record, node))
@@ -272,10 +272,10 @@ def _whole_log(storage: Storage, node: NodeRecord) -> Iterator[bytes]:
 
 def log_more(name: str) -> str:
     """What was printed since, and what asks for more."""
-    record = here().run(name)
+    record = this_site().run(name)
     node = _node(record)
     offset = max(0, request.args.get("offset", 0, type=int))
-    content = here().storage.log(node.key, node.attempt, offset, limit=TAIL_BYTES)
+    content = this_site().storage.log(node.key, node.attempt, offset, limit=TAIL_BYTES)
     going = (node.state == "running" and record.state not in OVER) or len(content) == TAIL_BYTES
     return render_template("_log_more.html", run=record, current={
         "node": node.node, "text": words.log_text(content), "offset": offset + len(content), "going": going,
@@ -287,11 +287,11 @@ def yields(name: str, form: str) -> Response:
     """The figure of the yields, as svg, pdf or png."""
     if form not in exporting.FIGURES:
         raise NotFound(f"no figure in the form {form!r}; there are svg, pdf and png", form=form)
-    record = here().run(name)
-    found = result_of_run(here().database, record.id)
+    record = this_site().run(name)
+    found = result_of_run(this_site().database, record.id)
     if found is None:
         raise NotFound(f"run {record.id} has no result to draw", run=record.id)
-    made = _yields(here().settings.database, record.id, form, found)
+    made = _yields(this_site().settings.database, record.id, form, found)
     keep = form == "pdf" or "keep" in request.args
     answer = attached(made.content, made.media_type, f"{record.id}-{made.name}", keep=keep)
     answer.headers["Cache-Control"] = "private, max-age=86400"
@@ -314,8 +314,8 @@ def _yields(key: str, run: str, form: str, found: Result) -> exporting.Exported:
 
 def result(name: str, form: str) -> Response:
     """The result as JSON, CSV or text, to be kept."""
-    record = here().run(name)
-    found = result_of_run(here().database, record.id)
+    record = this_site().run(name)
+    found = result_of_run(this_site().database, record.id)
     if found is None:
         raise NotFound(f"run {record.id} has no result", run=record.id)
     forms = {"json": "json", "csv": "csv", "txt": "text"}
@@ -328,7 +328,7 @@ def result(name: str, form: str) -> Response:
 # -- doing something ---------------------------------------------------------------------------------------------------
 def stop(name: str) -> Any:
     """Ask for its end."""
-    site = here()
+    site = this_site()
     record = site.run(name)
     site.stop_run(record.id)
     return redirect(url_for("pages.run", name=record.id), 303)
@@ -336,6 +336,6 @@ def stop(name: str) -> Any:
 
 def rerun(name: str) -> Any:
     """The same once more."""
-    site = here()
+    site = this_site()
     made = site.rerun(site.run(name).id)
     return redirect(url_for("pages.run", name=made), 303)

@@ -10,7 +10,7 @@ from reana_lite.database import RunRecord
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput
 from reana_lite.server.pages.notice import onward
-from reana_lite.server.pages.site import here
+from reana_lite.server.pages.site import this_site
 
 
 def add(pages: Blueprint) -> None:
@@ -21,25 +21,25 @@ def add(pages: Blueprint) -> None:
 
 def shares_of(thing: RunRecord | CampaignRecord) -> list[str] | None:
     """Who may see it, for who may change that; None for others, and where there are no accounts."""
-    site = here()
+    site = this_site()
     return site.shares(thing) if site.accounts() and site.may_change(thing) else None
 
 
 def share_run(name: str) -> Any:
     """Let somebody see a run, or (`end`) not any more."""
-    record = here().run(name)
+    record = this_site().run(name)
     return _share(record, url_for("pages.run", name=record.id))
 
 
 def share_campaign(name: str) -> Any:
     """Let somebody see a campaign with its runs, or (`end`) not any more."""
-    record = here().campaign(name)
+    record = this_site().campaign(name)
     return _share(record, url_for("pages.campaign", name=record.id))
 
 
 def _share(thing: RunRecord | CampaignRecord, address: str) -> Any:
     user = request.form.get("user", "").strip()
     try:
-        return onward(address, here().share(thing, user, end=bool(request.form.get("end"))))
+        return onward(address, this_site().share(thing, user, end=bool(request.form.get("end"))))
     except InvalidInput as error:
         return onward(address, error.message, bad=True)

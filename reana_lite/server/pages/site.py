@@ -61,7 +61,7 @@ class KeptFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FilledForm:
     """What a form asks for: one run, or with points (`axes`, `table`, `each`, `patchset`, `published`) a campaign.
 
     `parameters` are texts as typed, empty ones left out. `theories` are digests of files that stand for the theory together,
@@ -193,14 +193,14 @@ class Site:
         return auth.may(auth.caller(), Verb.CHANGE, thing)
 
     # -- what is asked -------------------------------------------------------------------------------------------------
-    def submit(self, asked: Asked) -> tuple[str, str]:
+    def submit(self, asked: FilledForm) -> tuple[str, str]:
         """Begin it: ("run", id) or ("campaign", id). Raises InvalidInput with `faults`."""
         wanted = self._wanted(asked)
         if isinstance(wanted, submissions.NewRun):
             return "run", submissions.submit_run(wanted).id
         return "campaign", submissions.submit_scan(wanted)[0].id
 
-    def forecast(self, asked: Asked) -> tuple[Forecast, int]:
+    def forecast(self, asked: FilledForm) -> tuple[Forecast, int]:
         """(what it would compute and how long it takes, points that would be refused)."""
         auth.need(Verb.SUBMIT)
         found = submissions.foresee(self._wanted(asked))
@@ -228,7 +228,7 @@ class Site:
             f"sha256:{path.relative_to(folder).parts[0]}" for path in paths if path.is_relative_to(folder)
         ])  # fmt: skip
 
-    def _wanted(self, asked: Asked) -> submissions.NewRun | submissions.NewScan:
+    def _wanted(self, asked: FilledForm) -> submissions.NewRun | submissions.NewScan:
         common: Any = {"theories": asked.theories, "texts": asked.parameters, "example": asked.example,
                        "name": asked.name, "reuse": asked.reuse}  # fmt: skip
         if not asked.many:
@@ -382,6 +382,6 @@ def _bytes(gigabytes: str) -> int:
 _SITE = Site()
 
 
-def here() -> Site:
+def this_site() -> Site:
     """The site that this request is of."""
     return _SITE

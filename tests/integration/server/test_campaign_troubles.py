@@ -25,8 +25,8 @@ def scan(world: World, *, status: int = 201, who: str = "alice", **asked: Any) -
     return sent.json
 
 
-def enrolling(world: World, ahead: int = 100) -> driving.Campaigns:
-    found = driving.Campaigns(Installation(world.settings, world.database, world.storage), ahead=ahead)
+def enrolling(world: World, ahead: int = 100) -> driving.Enroller:
+    found = driving.Enroller(Installation(world.settings, world.database, world.storage), ahead=ahead)
     found.looks = lambda: setattr(found, "_looked_at", -driving.LOOK_S)  # type: ignore[attr-defined]
     return found
 

@@ -13,7 +13,7 @@ from theory_samples import GLUINO
 
 from reana_lite.errors import InvalidInput
 from reana_lite.theory.canonical import normalise
-from reana_lite.theory.reading import integer, number, plain
+from reana_lite.theory.reading import exact, integer, number
 from reana_lite.theory.slha import read_slha
 from reana_lite.theory.spectrum import Examination, examine
 
@@ -66,7 +66,7 @@ def test_a_number_is_finite_or_refused(token: str) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_plain_numbers_read_back_exactly(value: float) -> None:
-    assert number(plain(value)) == value
+    assert number(exact(value)) == value
 
 
 @settings(max_examples=100, deadline=None)
