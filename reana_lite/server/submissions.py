@@ -15,7 +15,7 @@ from typing import Any
 from flask import request
 
 from reana_lite import foresight, intake
-from reana_lite.database import RunRecord, audit, campaigns, tokens, users
+from reana_lite.database import RunRecord, audit, campaigns, shares, tokens, users
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
 from reana_lite.event import RunState
@@ -228,6 +228,31 @@ def scan_of(installation: Installation, who: Caller, wanted: NewScan) -> Iterato
             folder=str(installation.spool),
             reuse=wanted.reuse,
         )
+
+
+def shares_of(thing: RunRecord | CampaignRecord) -> list[str]:
+    """Who else may see a run, or a campaign and its runs."""
+    return shares.users_of(here().database, kind_of(thing), thing.id)
+
+
+def share(thing: RunRecord | CampaignRecord, user: str, *, who: Caller) -> None:
+    """Let a user see it; raises InvalidInput if there is nobody of that name to share with."""
+    found = auth.user_named(user)
+    if found is None or found.disabled:
+        raise InvalidInput(f"there is no user {user[:100]!r}", field="user", value=user[:100])
+    shares.add(here().database, kind_of(thing), thing.id, found.name)
+    note(who, f"share {kind_of(thing)}", f"{thing.id} {found.name}")
+
+
+def unshare(thing: RunRecord | CampaignRecord, user: str, *, who: Caller) -> None:
+    """Take that back; no error if they may not see it anyway."""
+    shares.remove(here().database, kind_of(thing), thing.id, user)
+    note(who, f"unshare {kind_of(thing)}", f"{thing.id} {user}")
+
+
+def kind_of(thing: RunRecord | CampaignRecord) -> str:
+    """What it is, as shares and the audit log call it."""
+    return "run" if isinstance(thing, RunRecord) else "campaign"
 
 
 def stop_run(record: RunRecord, *, who: Caller) -> RunState:

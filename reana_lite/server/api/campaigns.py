@@ -7,13 +7,12 @@ from typing import Any
 from flask import Blueprint
 
 from reana_lite.database import campaigns as records
-from reana_lite.database import listing, shares
+from reana_lite.database import listing
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.server import auth, submissions, uploads
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.paging import paged, place_of
-from reana_lite.server.api.runs import SHARES, check_user
-from reana_lite.server.api.schemas import COUNT, FLAG, PAGING, named, page, thing
+from reana_lite.server.api.schemas import COUNT, FLAG, PAGING, SHARES, named, page, thing
 from reana_lite.server.auth import Caller, Verb
 from reana_lite.server.installation import here
 from reana_lite.server.submissions import NewRun, NewScan
@@ -137,25 +136,21 @@ def extend_campaign(call: Call, campaign: str) -> dict[str, Any]:
 
 def list_campaign_shares(call: Call, campaign: str) -> dict[str, Any]:
     """Who else may see a campaign and its runs."""
-    record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
-    return {"users": shares.users_of(here().database, "campaign", record.id)}
+    return {"users": submissions.shares_of(auth.campaign_named(campaign, Verb.CHANGE, who=call.who))}
 
 
 def share_campaign(call: Call, campaign: str, user: str) -> dict[str, Any]:
     """Let a user see a campaign and its runs."""
     record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
-    check_user(user)
-    shares.add(here().database, "campaign", record.id, user)
-    submissions.note(call.who, "share campaign", f"{record.id} {user}")
-    return list_campaign_shares(call, record.id)
+    submissions.share(record, user, who=call.who)
+    return {"users": submissions.shares_of(record)}
 
 
 def unshare_campaign(call: Call, campaign: str, user: str) -> dict[str, Any]:
     """Take that back."""
     record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
-    shares.remove(here().database, "campaign", record.id, user)
-    submissions.note(call.who, "unshare campaign", f"{record.id} {user}")
-    return list_campaign_shares(call, record.id)
+    submissions.unshare(record, user, who=call.who)
+    return {"users": submissions.shares_of(record)}
 
 
 def plan(call: Call) -> dict[str, Any]:

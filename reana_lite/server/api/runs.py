@@ -7,12 +7,12 @@ from typing import Any
 from flask import Blueprint
 
 from reana_lite.advice import advice
-from reana_lite.database import RunRecord, listing, shares, workspaces
-from reana_lite.errors import InvalidInput, NotFound
+from reana_lite.database import RunRecord, listing, workspaces
+from reana_lite.errors import NotFound
 from reana_lite.server import auth, submissions
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.paging import paged, place_of
-from reana_lite.server.api.schemas import FLAG, NAME, PAGING, STATE, TEXT, named, page, texts, thing
+from reana_lite.server.api.schemas import FLAG, NAME, PAGING, SHARES, STATE, TEXT, named, page, thing
 from reana_lite.server.auth import Verb
 from reana_lite.server.installation import here
 from reana_lite.server.submissions import NewRun
@@ -22,7 +22,6 @@ FILTERS = {
     "shared": FLAG | {"description": "Those that others share with one."},
     "all": FLAG | {"description": "Those of everybody (administrators)."},
 }  # fmt: skip
-SHARES = thing({"users": texts()})
 
 
 def add(blueprint: Blueprint) -> None:
@@ -165,29 +164,18 @@ def get_declared(call: Call, run: str) -> dict[str, Any]:
 
 def list_run_shares(call: Call, run: str) -> dict[str, Any]:
     """Who else may see a run."""
-    record = auth.run_named(run, Verb.CHANGE, who=call.who)
-    return {"users": shares.users_of(here().database, "run", record.id)}
+    return {"users": submissions.shares_of(auth.run_named(run, Verb.CHANGE, who=call.who))}
 
 
 def share_run(call: Call, run: str, user: str) -> dict[str, Any]:
     """Let a user see a run."""
     record = auth.run_named(run, Verb.CHANGE, who=call.who)
-    check_user(user)
-    shares.add(here().database, "run", record.id, user)
-    submissions.note(call.who, "share run", f"{record.id} {user}")
-    return list_run_shares(call, record.id)
+    submissions.share(record, user, who=call.who)
+    return {"users": submissions.shares_of(record)}
 
 
 def unshare_run(call: Call, run: str, user: str) -> dict[str, Any]:
     """Take that back."""
     record = auth.run_named(run, Verb.CHANGE, who=call.who)
-    shares.remove(here().database, "run", record.id, user)
-    submissions.note(call.who, "unshare run", f"{record.id} {user}")
-    return list_run_shares(call, record.id)
-
-
-def check_user(name: str) -> None:
-    """Raises InvalidInput if there is nobody of that name to share with."""
-    user = auth.user_named(name)
-    if user is None or user.disabled:
-        raise InvalidInput(f"there is no user {name[:100]!r}", field="user", value=name[:100])
+    submissions.unshare(record, user, who=call.who)
+    return {"users": submissions.shares_of(record)}

@@ -56,6 +56,8 @@ def page(of: Schema) -> Schema:
     return thing({"items": {"type": "array", "items": of}, "next": {"type": ["string", "null"]}})
 
 
+SHARES = thing({"users": texts()})
+
 PAGING: dict[str, Schema] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100, "description": "Rows of a page."},
     "cursor": {"type": "string", "maxLength": 200, "description": "`next` of the page before."},

@@ -21,7 +21,6 @@ from reana_lite.database import (
     campaigns,
     listing,
     queue,
-    shares,
     theory_files,
     tokens,
     users,
@@ -95,10 +94,6 @@ SUMMED = 12
 """Users for whom it is summed up what they have taken, which takes time; of more, who looks for one of them sees it."""
 
 
-def _kind(thing: RunRecord | CampaignRecord) -> str:
-    return "run" if isinstance(thing, RunRecord) else "campaign"
-
-
 class Site:
     """The server as pages see it. What a viewer may not see raises NotFound; what they may not do NotAllowed."""
 
@@ -154,23 +149,18 @@ class Site:
 
     def shares(self, thing: RunRecord | CampaignRecord) -> list[str]:
         """Who else may see a run or campaign."""
-        return shares.users_of(self.database, _kind(thing), thing.id)
+        return submissions.shares_of(thing)
 
     def share(self, thing: RunRecord | CampaignRecord, user: str, *, end: bool) -> str:
         """Let a user see it, or not any more; gives a sentence. Raises InvalidInput if there is nobody of that name."""
-        who, kind = auth.caller(), _kind(thing)
+        who, kind = auth.caller(), submissions.kind_of(thing)
         if not auth.may(who, Verb.CHANGE, thing):
             raise NotAllowed(f"only its owner may share this {kind}")
         if end:
-            shares.remove(self.database, kind, thing.id, user)
-            submissions.note(who, f"unshare {kind}", f"{thing.id} {user}")
+            submissions.unshare(thing, user, who=who)
             return f"{user} does not see this {kind} any more."
-        found = auth.user_named(user)
-        if found is None or found.disabled:
-            raise InvalidInput(f"there is no user {user[:100]!r}", field="user", value=user[:100])
-        shares.add(self.database, kind, thing.id, found.name)
-        submissions.note(who, f"share {kind}", f"{thing.id} {found.name}")
-        return f"{found.name} sees this {kind} now."
+        submissions.share(thing, user, who=who)
+        return f"{user} sees this {kind} now."
 
     def may_see(self, run: str) -> bool:
         """Whether a run is there for the viewer."""
