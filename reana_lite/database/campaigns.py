@@ -327,7 +327,9 @@ def fill(
     return created
 
 
-def _create_runs(transaction: Transaction, campaign: CampaignRecord, rows: Sequence[tuple[int, PlannedRun, str]]) -> None:
+def _create_runs(
+    transaction: Transaction, campaign: CampaignRecord, rows: Sequence[tuple[int, PlannedRun, str]]
+) -> None:
     """Runs in bulk. They are numbered in their order; one that follows another run of its point is a restart of that."""
     connection, now = transaction.connection, transaction.clock()
     mine = (_runs.c.owner == campaign.owner) & (_runs.c.name == campaign.name)

@@ -182,7 +182,9 @@ def _failures(database: Database, record: RunRecord, nodes: list[NodeRecord]) ->
         attempt = next((one for one in database.attempts(node.key) if one.attempt == node.attempt), None)
         cause = attempt.cause if attempt is not None else "image"
         message = attempt.message if attempt is not None else "its software could not be had"
-        text = words.log_text(this_site().storage.log(node.key, node.attempt, -PART_BYTES)) if attempt is not None else ""
+        text = (
+            words.log_text(this_site().storage.log(node.key, node.attempt, -PART_BYTES)) if attempt is not None else ""
+        )
         tail = "\n".join(text.rstrip().split("\n")[-TAIL_LINES:])
         found.append(Failure(node.node, cause, message, advice(cause, node.node, record.id), tail))
     return found
