@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from reana_lite.database import statements, tables
 from reana_lite.database.bell import Bell
 from reana_lite.database.holders import Holder, alive, process_start
-from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Advance, Claim, NodeState, clean, encode, outcome_of
+from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Advance, Claim, clean, encode, outcome_of
 from reana_lite.errors import Conflict, NotFound
 from reana_lite.event import RUN_TRANSITIONS, RunState
 from reana_lite.job import JobOutcome, JobState

@@ -10,8 +10,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Collection
 import uuid
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 

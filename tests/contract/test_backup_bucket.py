@@ -70,9 +70,12 @@ def test_a_backup_of_a_bucket_is_restored_beside_it(s3_settings: S3Settings, tmp
     there = environment(tmp_path / "there", elsewhere)
     assert "0 missing" in admin(there, "restore", str(backup))
     admin(there, "check", "--deep")
-    with closing(Database(there["RECAST_DATABASE"])) as copy, closing(Database(f"sqlite:///{home}/records.db")) as first:
+    with (
+        closing(Database(there["RECAST_DATABASE"])) as copy,
+        closing(Database(f"sqlite:///{home}/records.db")) as first,
+    ):
         assert copy.installation() != first.installation()
-        with copy._peek() as peek:
+        with copy.peek() as peek:
             claim = peek.look_up([KEY])[KEY]
         assert claim.outcome is not None
         assert claim.outcome.digest == digest

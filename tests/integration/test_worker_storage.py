@@ -1,6 +1,5 @@
 """A storage that takes its time, or fails in the middle of a turn: others write meanwhile, and nothing is lost."""
 
-# ruff: noqa: F811 - a fixture of another module
 from __future__ import annotations
 
 import sqlite3
@@ -9,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from house import House
 from steps import scatter, step, workflow
-from test_review_worker import House, house  # noqa: F401
 
 from reana_lite.backends.base import Report
 from reana_lite.backends.memory import MemoryBackend
