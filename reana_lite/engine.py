@@ -40,7 +40,7 @@ from reana_lite.workflow.layout import InitStage, Layout
 from reana_lite.workflow.lookup import FileKnowledge, Unknown
 from reana_lite.workflow.publisher import known_in_advance
 from reana_lite.workflow.snapshot import snapshot
-from reana_lite.workflow.spec import Workflow
+from reana_lite.workflow.spec import Stage, Workflow
 from reana_lite.workflow.value import Json, decoded, escape
 
 ENGINE_VERSION = 1
@@ -267,11 +267,21 @@ class Engine:
     def _end(self) -> None:
         failed = [node for node in self.graph.nodes.values() if node.state is NodeState.FAILED]
         if not failed:
-            self._finish(RunState.FINISHED, "")
+            self._finish(RunState.FINISHED, self._nothing_done())
             return
         named = ", ".join(f"{node.path} ({node.failure})" for node in failed[:5])
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
         self._finish(RunState.FAILED, f"workflow finished but failed: {named}{more}")
+
+    def _nothing_done(self) -> str:
+        """Why a run has succeeded in doing nothing at all; "" if it has done something, or there was nothing to do."""
+        idle = [one.stage for one in self.layout.open_stages() if isinstance(one.stage, Stage)]
+        if self._jobs["total"] or not idle:
+            return ""
+        names = ", ".join(stage.name for stage in idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
+        if not self.init.parameters and any("init" in stage.dependencies.expressions for stage in idle):
+            return f"nothing was computed: no parameters or input files were given, and the stages wait for them ({names})"
+        return f"nothing was computed: what the stages wait for did not come about ({names})"
 
     def _finish(self, state: RunState, error: str) -> None:
         self.state, self.error = state, error

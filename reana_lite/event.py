@@ -169,7 +169,7 @@ class StopJob:
 
 @dataclass(frozen=True, slots=True)
 class FinishRun:
-    """The run is over: `state` is terminal; `error` is a sentence unless it finished."""
+    """The run is over: `state` is terminal; `error` is a sentence, unless it finished having done something."""
 
     state: RunState
     error: str = ""

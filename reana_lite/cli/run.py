@@ -202,6 +202,8 @@ def report(installation: Installation, drive: Drive, *, as_json: bool) -> RunRec
     click.echo(f"run {record.id} ({plain(record.full_name)}) {record.state}: "
                f"{record.reused} of {record.total} steps reused{failed}")  # fmt: skip
     if record.state == "finished":
+        if record.error:
+            click.echo(plain(record.error), err=True)
         summary(installation, record)
     else:
         explain(installation, record)

@@ -46,6 +46,14 @@ def resolve_workflow(path: Path | str, sources: Sources, options: TargetOptions)
     )
 
 
+def _without_init(loaded: Loaded) -> str:
+    """What it means for a workflow that neither parameters nor files were given."""
+    waiting = [stage.name for stage in loaded.workflow.stages if "init" in stage.dependencies.expressions]
+    names = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
+    which = f"the stages that need it will not run: {names}" if waiting else "stages that need it will not run"
+    return f"no init data is given (NAME=VALUE, or a file of them), so there is no init stage and {which}"
+
+
 def prepared(
     kind: TargetKind,
     *,
@@ -70,7 +78,7 @@ def prepared(
     if ready:
         engine_options["stand_ins"] = {image: one.lock for image, one in ready.items()}
     if not parameters:
-        warnings = (*warnings, "no init data is given, so there is no init stage and stages that need it will not run")
+        warnings = (*warnings, _without_init(loaded))
     return Prepared(
         kind=kind,
         name=name,

@@ -269,7 +269,8 @@ class Holding:
                     transaction.append_events(run, drive.epoch, drive.seq, [])
                     for kind, document in documents.items():
                         transaction.save_result(run, kind, document)
-                    transaction.set_run_state(run, RunState.FINISHED)
+                    assert drive.finish is not None
+                    transaction.set_run_state(run, RunState.FINISHED, error=drive.finish.error)
             except (Conflict, NotFound):
                 self.say(f"{run}: another worker has taken this run over, or stopped it")
             else:

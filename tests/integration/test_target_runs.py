@@ -118,3 +118,27 @@ def test_a_serial_workflow_that_fails_keeps_what_is_there(house: House, tmp_path
     manifest = house.storage.manifest(drive.engine.tree.key, drive.engine.tree.attempt)
     assert manifest is not None
     assert [artifact.path for artifact in manifest.artifacts] == ["file", "other"]
+
+
+def test_a_workflow_without_what_it_needs_says_so_before_and_after(house: House, tmp_path: Path) -> None:
+    stage = {
+        "name": "only", "dependencies": ["init"],
+        "scheduler": {"scheduler_type": "singlestep-stage", "parameters": [], "step": {
+            "process": {"process_type": "string-interpolated-cmd", "cmd": "true"},
+            "environment": {"environment_type": "localproc-env"},
+            "publisher": {"publisher_type": "constant-pub", "publish": {}}}},
+    }  # fmt: skip
+    (tmp_path / "lone.yml").write_text(json.dumps({"stages": [stage]}))
+    options = TargetOptions(folder=tmp_path, scratch=tmp_path / "scratch")
+    asked = resolve("lone.yml", options=options, sources=Sources(downloads=tmp_path / "downloads"))
+    (warning,) = asked.warnings
+    assert warning == (
+        "no init data is given (NAME=VALUE, or a file of them), so there is no init stage and the stages that need it "
+        "will not run: only"
+    )
+    drive = house.run(Path("lone.yml"))
+    record = house.database.get_run(drive.run)
+    assert (record.state, record.total) == ("finished", 0)
+    assert record.error == (
+        "nothing was computed: no parameters or input files were given, and the stages wait for them (only)"
+    )

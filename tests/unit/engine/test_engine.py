@@ -46,7 +46,8 @@ def test_nothing_to_do_is_a_finished_run(run: Run) -> None:
 
 
 def test_stages_that_are_never_ready_are_dropped(run: Run) -> None:
-    assert run.start([single("a", {}, after=["nowhere"])]) == [FinishRun(RunState.FINISHED)]
+    why = "nothing was computed: what the stages wait for did not come about (a)"
+    assert run.start([single("a", {}, after=["nowhere"])]) == [FinishRun(RunState.FINISHED, why)]
     assert run.engine.snapshot()["unapplied_stages"] == ["/a"]
 
 

@@ -491,3 +491,27 @@ def test_files_of_the_start_are_inputs_by_the_innermost_folder_named(run: Run) -
         "/c/0": ["tree-deep/one", "tree-odd name"],
         "/d/0": [],
     }
+
+
+# -- nothing to do -----------------------------------------------------------------------------------------------------
+def test_a_run_that_did_nothing_says_why(run: Run) -> None:
+    run.start([single("a", {"x": 1}, ECHO, after=["init"]), single("b", {"x": 1}, ECHO, after=["a"])])
+    end = run.go()
+    assert end.state is RunState.FINISHED
+    assert end.error == (
+        "nothing was computed: no parameters or input files were given, and the stages wait for them (a, b)"
+    )
+
+
+def test_a_run_whose_stages_wait_for_something_else_says_so(run: Run) -> None:
+    run.start([single(f"a{n}", {"x": 1}, ECHO, after=["nobody"]) for n in range(7)], {"v": 1})
+    end = run.go()
+    assert (end.state, end.error) == (
+        RunState.FINISHED,
+        "nothing was computed: what the stages wait for did not come about (a0, a1, a2, a3, a4 and 2 more)",
+    )
+
+
+def test_a_run_that_did_something_says_nothing(run: Run) -> None:
+    run.start([single("a", {"x": 1}, ECHO), single("b", {"x": 1}, ECHO, after=["nobody"])])
+    assert (run.go().error, run.finish.error if run.finish else None) == ("", "")
