@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reana_lite.database import Database
+from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.job import JobOutcome, JobState
 
 
@@ -57,10 +58,9 @@ def ours(url: str, jobs: int, turn: int) -> float:
             claims = transaction.claim_jobs([(key, run) for _, key in new], "w", "local")
             assert all(claim.begun for claim in claims)
             events = [body(n, k, "finished") for n, k in running] + [body(n, k, "queued") for n, k in new]
-            transaction.append_events(run, epoch, seq, events)
             nodes = {n: Node(k, 1, "finished") for n, k in running} | {n: Node(k, 1, "queued") for n, k in new}
-            transaction.set_nodes(run, nodes)
-            transaction.set_progress(run, {"total": jobs, "finished": first})
+            counts = dict.fromkeys(COUNTERS, 0) | {"total": jobs, "finished": first}
+            transaction.advance([Advance(run, epoch, seq, events, nodes, counts)])
             seq += len(events)
         running = new
     spent = time.process_time() - started

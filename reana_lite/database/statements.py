@@ -29,16 +29,15 @@ class Bulk:
         self._build = build
         self._compiled: dict[str, tuple[str, Callable[[tuple[Any, ...]], Any] | None]] = {}
 
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Execute it for all rows, of which there is at least one; how many rows of the database it concerned."""
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Execute it for all rows, of which there is at least one."""
         dialect = connection.dialect
         if dialect.name not in self._compiled:
             compiled = self._build(dialect.name).compile(dialect=dialect, column_keys=list(self.names))
             assert set(compiled.params) == set(self.names), "every parameter is given"
             self._compiled[dialect.name] = str(compiled), self._arranger(compiled.positiontup)
         sql, arrange = self._compiled[dialect.name]
-        done = connection.exec_driver_sql(sql, list(rows) if arrange is None else [arrange(row) for row in rows])
-        return done.rowcount
+        connection.exec_driver_sql(sql, list(rows) if arrange is None else [arrange(row) for row in rows])
 
     def _arranger(self, order: Sequence[str] | None) -> Callable[[tuple[Any, ...]], Any] | None:
         """What makes of a row what the driver wants: a tuple in its order, or a dict; None if it is right already."""
@@ -129,14 +128,10 @@ def _set_nodes(dialect: str) -> Any:
 SET_NODES = Bulk(_columns(_nodes), _set_nodes)
 
 ADVANCE = Bulk(
-    f"next {' '.join(COUNTERS)} run its_epoch first",
+    f"next {' '.join(COUNTERS)} run",
     lambda _: (
         _runs.update()
-        .where(
-            _runs.c.id == bindparam("run"),
-            _runs.c.epoch == bindparam("its_epoch"),
-            _runs.c.next_seq == bindparam("first"),
-        )
+        .where(_runs.c.id == bindparam("run"))
         .values(next_seq=bindparam("next"), **{name: bindparam(name) for name in COUNTERS})
     ),
 )

@@ -235,47 +235,39 @@ class Transaction:
             statements.ADD_EVENTS.run(self.connection, rows)
 
     def advance(self, runs: Sequence[Advance]) -> set[str]:
-        """Write how far runs have come: three statements, however many there are.
+        """Write how far runs have come: four statements, however many there are.
 
         Gives those of which nothing is written, for the reasons for which append_events raises Conflict.
         """
-        if not runs:
-            return set()
-        ordered = sorted(runs, key=lambda one: one.run)  # so that two workers never wait for one another
+        there: dict[str, tuple[int, int]] = {}
+        for some in _chunks(
+            sorted(one.run for one in runs)
+        ):  # in order, so that two workers never wait for one another
+            standing = select(_runs.c.id, _runs.c.epoch, _runs.c.next_seq).where(_runs.c.id.in_(some))
+            for row in self.connection.execute(standing.order_by(_runs.c.id).with_for_update()):
+                there[row.id] = row.epoch, row.next_seq
+        going = [one for one in runs if there.get(one.run) == (one.epoch, one.first_seq)]
         counts = [
-            (one.first_seq + len(one.events), *(one.progress[name] for name in COUNTERS), one.run, one.epoch, one.first_seq)
-            for one in ordered
-        ]  # fmt: skip
-        refused: set[str] = set()
-        if statements.ADVANCE.run(self.connection, counts) != len(counts):
-            refused = self._behind(ordered)
-        going = [one for one in ordered if one.run not in refused]
+            (one.first_seq + len(one.events), *(one.progress[name] for name in COUNTERS), one.run) for one in going
+        ]
+        if counts:
+            statements.ADVANCE.run(self.connection, counts)
         now = self.clock()
-        rows = [
+        events = [
             (one.run, seq, one.epoch, kind, encode(body), now)
             for one in going
             for seq, (kind, body) in enumerate(one.events, one.first_seq)
         ]
-        if rows:
-            statements.ADD_EVENTS.run(self.connection, rows)
+        if events:
+            statements.ADD_EVENTS.run(self.connection, events)
         nodes = [
             (one.run, node, row.key, row.attempt, str(row.state), row.reused_from)
             for one in going
-            for node, row in sorted(one.nodes.items())
+            for node, row in one.nodes.items()
         ]
         if nodes:
             statements.SET_NODES.run(self.connection, nodes)
-        return refused
-
-    def _behind(self, runs: Sequence[Advance]) -> set[str]:
-        """Those that are not where they should have come by now."""
-        there: dict[str, tuple[int, int]] = {}
-        for some in _chunks([one.run for one in runs]):
-            rows = self.connection.execute(
-                select(_runs.c.id, _runs.c.epoch, _runs.c.next_seq).where(_runs.c.id.in_(some))
-            )
-            there.update((row.id, (row.epoch, row.next_seq)) for row in rows)
-        return {one.run for one in runs if there.get(one.run) != (one.epoch, one.first_seq + len(one.events))}
+        return {one.run for one in runs} - {one.run for one in going}
 
     # -- workers -------------------------------------------------------------------------------------------------
 

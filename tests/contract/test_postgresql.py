@@ -71,11 +71,11 @@ def test_a_statement_that_takes_too_long_is_told(url: str, monkeypatch: pytest.M
     database, other = Database(url), Database(url)
     new_run(database, "r1")
     with database.transaction() as holding:
-        holding.set_progress("r1", {"finished": 1})
+        holding.append_events("r1", 0, 0, [("A", {})])
         with pytest.raises(Unavailable, match=r"longer than 0\.1 s") as caught, other.transaction() as waiting:
-            waiting.set_progress("r1", {"finished": 2})
+            waiting.append_events("r1", 0, 0, [("B", {})])
         assert caught.value.details["retry_after_s"] == 30
-    assert database.get_run("r1").finished == 1
+    assert [kind for _, kind, _ in database.read_events("r1")] == ["A"]
     for one in (database, other):
         one.close()
 
@@ -88,14 +88,14 @@ def test_a_transaction_that_stands_still_gives_its_locks_away(url: str, monkeypa
 
     def stand() -> None:
         with still.transaction() as standing:
-            standing.set_progress("r1", {"finished": 1})
+            standing.append_events("r1", 0, 0, [("A", {})])
             with database.transaction() as going:
-                going.set_progress("r1", {"finished": 2})  # waits until the other one is ended by the server
-            standing.set_progress("r1", {"finished": 3})
+                going.append_events("r1", 0, 0, [("B", {})])  # waits until the other one is ended by the server
+            standing.append_events("r1", 0, 1, [("C", {})])
 
     with pytest.raises(Unavailable):
         stand()
-    assert database.get_run("r1").finished == 2
+    assert [kind for _, kind, _ in database.read_events("r1")] == ["B"]
     for one in (database, still):
         one.close()
 

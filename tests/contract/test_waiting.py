@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from reana_lite.database import Database, queue
+from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.event import RunState
 from reana_lite.job import Cause, JobOutcome, JobState
 
@@ -122,8 +123,11 @@ def test_every_attempt_of_a_run_is_told_and_what_it_uses_of_others(database: Dat
         for outcome in (lost, finished):
             (claim,) = transaction.claim_jobs([("k", "a")], "w", "local")
             transaction.finish_jobs([("k", claim.attempt, outcome)])
-        transaction.set_nodes("a", {"/one": Node("k", 2, "finished")})
-        transaction.set_nodes("b", {"/other": Node("k", 2, "finished", "a")})
+        advances = [
+            Advance(name, 1, 1, (), {node: Node("k", 2, "finished", of)}, dict.fromkeys(COUNTERS, 0))
+            for name, node, of in (("a", "/one", ""), ("b", "/other", "a"))
+        ]
+        assert transaction.advance(advances) == set()
     told = [(job.node, job.attempt, job.cause, job.reused_from) for job in queue.attempts(database, "a")]
     assert told == [("/one", 1, "lost", ""), ("/one", 2, "", "")]
     assert [(job.node, job.attempt, job.reused_from) for job in queue.attempts(database, "b")] == [("/other", 2, "a")]
