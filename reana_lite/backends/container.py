@@ -110,7 +110,7 @@ class ContainerBackend(LocalBackend):
             if not digest:
                 raise Unavailable(f"image {reference} was pulled but is not here", image=reference)
             say(f"image {reference} is here")
-        self._images[environment.image] = name
+        self._images[environment.image] = self._images[digest] = name
         return digest
 
     def _has(self, resource: str, environment: Environment) -> bool:
@@ -126,6 +126,9 @@ class ContainerBackend(LocalBackend):
             return "", ""
         name = words[0].removeprefix("sha256:")
         digests = [word.rpartition("@")[2] for word in words[1:] if "@sha256:" in word]
+        _, at, pinned = reference.partition("@sha256:")
+        if at:  # of several digests of one image (one for all platforms, say) it is named by this one
+            return (f"sha256:{pinned}", name) if f"sha256:{pinned}" in digests or pinned == name else ("", "")
         return (digests[0] if digests else f"sha256:{name}"), name
 
     def _prepare_file(self, image: str, say: Say) -> str:
@@ -209,7 +212,10 @@ class ContainerBackend(LocalBackend):
         mounts += self.site.mounts(job.resources.other)
         command = self._with_secrets(task, spec, mounts, place=place, command=command)
         mounts = self._input_mounts(folders.inputs, writable=task.writable_inputs) + mounts
-        image = self._images.get(job.environment.image, engines.qualified(job.environment.image))
+        # by its digest: the tag may mean another one by now
+        image = self._images.get(task.environment_digest) or self._images.get(
+            job.environment.image, engines.qualified(job.environment.image)
+        )
         variables = self.site.variables(job.resources.other)
         variables |= {name: binding.text(value) for name, value in job.environment.variables}
         if secret_files.files(task.secrets):

@@ -140,7 +140,8 @@ class Beginnings:
                 drive.queue.appendleft(submit)
                 continue
             held = claim.begun or (key, claim.attempt) in self.hands.held
-            active = Active(claim.attempt, [(drive, submit)], held, first=(drive, submit))
+            digest = self.environments.known(drive, submit.job.environment)
+            active = Active(claim.attempt, [(drive, submit)], held, first=(drive, submit), digest=digest)
             if (key, claim.attempt - 1) in tries:
                 active.memory_bytes = memory(
                     tries[key, claim.attempt - 1],

@@ -42,7 +42,7 @@ def with_environment(outcome: JobOutcome, active: Active, *, environments: Envir
     environment = submit.job.environment
     if environment.kind is EnvironmentKind.PROCESS:
         return outcome
-    digest = environments.known(drive, environment)
+    digest = active.digest or environments.known(drive, environment)
     stood_in = environments.backend.name == "local" and environment.image in drive.stand_ins
     used = f"{environment.image} by stand-in {digest}" if stood_in else f"{environment.image} {digest}".strip()
     return replace(outcome, details={**outcome.details, "environment": used})

@@ -124,10 +124,12 @@ class Outbox:
     def _task(self, key: str, attempt: int, drive: Drive, submit: SubmitJob) -> Task:
         job = submit.job
         active = self.hands.active.get(key)
+        begun_with = active.digest if active is not None else ""  # the tag of an image may mean another one by now
+        digest = begun_with or self.environments.known(drive, job.environment)
         if active is not None and active.memory_bytes != job.resources.memory_bytes and active.memory_bytes:
             job = replace(job, resources=replace(job.resources, memory_bytes=active.memory_bytes))
         return Task(
-            key, attempt, job, bound(drive, submit), self.environments.known(drive, job.environment), drive.stand_ins,
+            key, attempt, job, bound(drive, submit), digest, drive.stand_ins,
             label=f"{drive.run}{submit.node}", writable_inputs=drive.writable_inputs, secrets=drive.secrets,
         )  # fmt: skip
 

@@ -49,7 +49,8 @@ class Overtaken(Exception):
 class Active:
     """An attempt that this worker's backend has (`begun`), or that is followed, and the nodes that wait for it.
 
-    `first` is for whom it was begun here; `memory_bytes` is what it was given if that is not what it asked for.
+    `first` is for whom it was begun here; `digest` is that of the software it was begun with; `memory_bytes` is what it was
+    given if that is not what it asked for.
     """
 
     attempt: int
@@ -57,6 +58,7 @@ class Active:
     begun: bool
     started: bool = False
     first: tuple[Drive, SubmitJob] | None = None
+    digest: str = ""
     memory_bytes: int | None = None
 
 
