@@ -117,8 +117,9 @@ def run_pod(core: Any, namespace: str) -> Callable[..., Ended]:
     """run_pod(command, memory="64Mi", image=...): runs one container under "restricted" to its end."""
 
     def run(
-        command: list[str], *, memory: str = "128Mi", image: str = IMAGE, limit_s: float = 60.0, name: str = "pod"
-    ) -> Ended:
+        command: list[str], *, memory: str = "128Mi", image: str = IMAGE, limit_s: float = 60.0, name: str = "pod",
+        labels: dict[str, str] | None = None,
+    ) -> Ended:  # fmt: skip
         container = {
             "name": "main", "image": image, "imagePullPolicy": "IfNotPresent", "command": command,
             "securityContext": RESTRICTED_CONTAINER, "resources": {"limits": {"memory": memory, "cpu": "1"}},
@@ -127,7 +128,7 @@ def run_pod(core: Any, namespace: str) -> Callable[..., Ended]:
             "restartPolicy": "Never", "automountServiceAccountToken": False, "securityContext": RESTRICTED_POD,
             "terminationGracePeriodSeconds": 1, "containers": [container],
         }  # fmt: skip
-        core.create_namespaced_pod(namespace, {"metadata": {"name": name}, "spec": spec})
+        core.create_namespaced_pod(namespace, {"metadata": {"name": name, "labels": labels or {}}, "spec": spec})
 
         def ended() -> Any:
             pod = core.read_namespaced_pod(name, namespace)

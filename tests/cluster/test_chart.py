@@ -6,7 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from installing import CHART, KUBE_VERSION, Release, decoded, gone, helm, release
 from laptops import Laptop
-from running_cluster import Cluster, wait_until
+from running_cluster import Cluster, Ended, wait_until
 
 from reana_lite.database import tokens
 from reana_lite.database.users import Role
@@ -44,6 +44,7 @@ VALUES: dict[str, dict[str, Any]] = {
         },
         "extraEnv": {"RECAST_SCAN_LIMIT": "1000"},
     },
+    "metrics": {**EXTERNAL, "metrics": {"enabled": True, "from": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]}},
     "worker alone": {
         **EXTERNAL, "server": {"enabled": False}, "jobs": {"create": False, "networkPolicy": {"enabled": False}},
     },
@@ -99,6 +100,38 @@ def test_options_of_the_backend_are_those_it_reads(cluster: Cluster) -> None:
     assert (options.node_selector, options.images) == ({"disk": "fast"}, ("docker.io/reana-lite/*",))
 
 
+def named(made: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = [d for d in made if d["kind"] == kind and d["metadata"]["name"] == name]
+    return found
+
+
+def test_metrics_are_for_those_who_are_named(cluster: Cluster) -> None:
+    assert not [d for d in render(cluster, EXTERNAL) if "metrics" in d["metadata"]["name"]]
+    monitor = {"enabled": True, "interval": "15s", "labels": {"release": "prom"}}
+    scrapers = VALUES["metrics"]["metrics"]["from"]
+    made = render(cluster, {**EXTERNAL, "metrics": {"enabled": True, "from": scrapers, "serviceMonitor": monitor}})
+    server = named(made, "Deployment", "r-server")["spec"]["template"]["spec"]["containers"][0]
+    assert server["command"][-2:] == ["--metrics", "9100"]
+    asked = named(made, "ServiceMonitor", "r")
+    assert asked["metadata"]["labels"]["release"] == "prom"
+    assert asked["spec"]["endpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "15s"}]
+    for component, port, rest in (
+        ("worker", 8081, []),
+        ("server", 9100, [{"ports": [{"port": 8000, "protocol": "TCP"}]}]),
+    ):
+        service = named(made, "Service", f"r-{component}-metrics")
+        assert service["spec"]["ports"] == [{"name": "metrics", "port": port, "targetPort": port}]
+        wanted = asked["spec"]["selector"]["matchLabels"].items()
+        assert wanted <= service["metadata"]["labels"].items()
+        policy = named(made, "NetworkPolicy", f"r-{component}-metrics")["spec"]
+        assert policy["ingress"] == [{"from": scrapers, "ports": [{"port": port, "protocol": "TCP"}]}, *rest]
+        pods = named(made, "Deployment", f"r-{component}")["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= pods.items()
+        assert service["spec"]["selector"].items() <= pods.items()
+    closed = render(cluster, {**VALUES["metrics"], "server": {"from": [{"podSelector": {}}]}})
+    assert len(named(closed, "NetworkPolicy", "r-server-metrics")["spec"]["ingress"]) == 1, "r-server says who may"
+
+
 WRONG = {
     "misspelt": ({"worker": {"replica": 3}}, "replica"),
     "misspelt at the top": ({"wroker": {}}, "wroker"),
@@ -108,6 +141,7 @@ WRONG = {
     "no PostgreSQL": ({"database": {"url": "sqlite:///x.db"}}, "url"),
     "a pull policy that is none": ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
     "a place of storage without a port": ({"jobs": {"networkPolicy": {"storage": [{"cidr": "192.0.2.1/32"}]}}}, "port"),
+    "a time without a unit": ({"metrics": {"serviceMonitor": {"interval": "30"}}}, "interval"),
     "a number for a variable": ({"extraEnv": {"RECAST_SCAN_LIMIT": 1000}}, "RECAST_SCAN_LIMIT"),
 }
 
@@ -127,6 +161,7 @@ def test_values_that_are_wrong_are_refused_by_name(cluster: Cluster, name: str) 
         ({"storage": {"endpoint": "https://s3.example.org"}, "database": EXTERNAL["database"]}, "storage.existingSecret"),
         ({"storage": EXTERNAL["storage"]}, "database.existingSecret or database.url is needed"),
         ({**EXTERNAL, "server": {"ingress": {"enabled": True}}}, "server.ingress.host is needed"),
+        ({**EXTERNAL, "metrics": {"enabled": True}}, "metrics.from is needed"),
     ],
 )  # fmt: skip
 def test_values_that_lack_are_told(cluster: Cluster, values: dict[str, Any], words: str) -> None:
@@ -210,6 +245,40 @@ def test_a_run_of_the_catalogue_through_the_server(installed: Release, laptop: L
     assert laptop.over(run, 900.0) == "finished", installed.told()
     result = ask(f"{server}/api/v1/runs/{run}/result", token=token)
     assert result["verdict"] in ("excluded", "not-excluded")
+
+
+SCRAPE = """
+import sys, urllib.request
+for url in sys.argv[1:]:
+    try:
+        with urllib.request.urlopen(url, timeout=8) as answer:
+            text = answer.read().decode()
+            print(url, sum(line.startswith("recast_") for line in text.splitlines()) or "ok")
+    except OSError as error:
+        print(url, "closed", error)
+"""
+
+
+def test_prometheus_reads_metrics_and_nobody_else_does(
+    installed: Release, namespace: str, run_pod: Callable[..., Ended]
+) -> None:
+    scraper = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+               "podSelector": {"matchLabels": {"app": "prometheus"}}}  # fmt: skip
+    installed.deploy(metrics__enabled=True, metrics__from=[scraper])
+    host = f"{installed.name}-{{}}.{installed.namespace}.svc.cluster.local"
+    urls = [
+        f"http://{host.format('worker-metrics')}:8081/metrics", f"http://{host.format('server-metrics')}:9100/metrics",
+        f"http://{host.format('server')}/healthz",
+    ]  # fmt: skip
+    found = {}
+    for name, app in ("prometheus", "prometheus"), ("another", "other"):
+        end = run_pod(["python3", "-c", SCRAPE, *urls], name=name, labels={"app": app}, limit_s=90.0)
+        assert end.exit_code == 0, end.log
+        found[name] = [line.split()[1] for line in end.log.splitlines()]
+    assert all(int(count) > 3 for count in found["prometheus"][:2]), found
+    assert found["another"][:2] == ["closed", "closed"]
+    assert (found["prometheus"][2], found["another"][2]) == ("ok", "ok"), "the site is open to both"
+    installed.deploy()
 
 
 def test_an_upgrade_and_a_rollback_lose_nothing_that_runs(installed: Release, laptop: Laptop, api: Any) -> None:
