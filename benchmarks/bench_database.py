@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from reana_lite.database import Database
+from reana_lite.database import Database, jobs, workers
 from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.job import JobOutcome, JobState
 
@@ -41,31 +41,31 @@ def body(node: str, key: str, state: str) -> tuple[str, dict[str, object]]:
     }  # fmt: skip
 
 
-def ours(url: str, jobs: int, turn: int) -> float:
+def ours(url: str, count: int, turn: int) -> float:
     """CPU seconds by the Database."""
     database = Database(url)
     database.create_run(run="bench", name="bench", owner="me", first_event=("RunStarted", {"init": {}}))
-    ((run, epoch),) = database.claim_runs("w", lease_s=60)
+    ((run, epoch),) = workers.claim_runs(database, "w", lease_s=60)
     outcome = JobOutcome(
         JobState.FINISHED, exit_code=0, digest="sha256:" + "0" * 64, size_bytes=100, started_at=1.0, ended_at=2.0
     )
     started = time.process_time()
     seq, running = 1, []
-    for first in range(0, jobs + turn, turn):
-        new = [(f"/map/{i}", f"{i:032d}") for i in range(first, min(first + turn, jobs))]
+    for first in range(0, count + turn, turn):
+        new = [(f"/map/{i}", f"{i:032d}") for i in range(first, min(first + turn, count))]
         with database.transaction() as transaction:
-            transaction.finish_jobs([(key, 1, outcome) for _, key in running])
-            claims = transaction.claim_jobs([(key, run) for _, key in new], "w", "local")
+            jobs.finish(transaction, [(key, 1, outcome) for _, key in running])
+            claims = jobs.claim(transaction, [(key, run) for _, key in new], "w", "local")
             assert all(claim.begun for claim in claims)
             events = [body(n, k, "finished") for n, k in running] + [body(n, k, "queued") for n, k in new]
             nodes = {n: Node(k, 1, "finished") for n, k in running} | {n: Node(k, 1, "queued") for n, k in new}
-            counts = dict.fromkeys(COUNTERS, 0) | {"total": jobs, "finished": first}
+            counts = dict.fromkeys(COUNTERS, 0) | {"total": count, "finished": first}
             transaction.advance([Advance(run, epoch, seq, events, nodes, counts)])
             seq += len(events)
         running = new
     spent = time.process_time() - started
-    assert len(database.kept_jobs()) == jobs
-    assert len(database.read_events(run)) == 2 * jobs + 1
+    assert len(database.kept_jobs()) == count
+    assert len(database.read_events(run)) == 2 * count + 1
     database.close()
     return spent
 

@@ -20,7 +20,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from reana_lite.database import Database, Transaction
+from reana_lite.database import Database, Transaction, jobs
 from reana_lite.drive import Drive
 from reana_lite.errors import NotFound, Unavailable
 from reana_lite.event import SubmitJob
@@ -60,7 +60,7 @@ class Inputs:
     def __init__(self, database: Database, storage: Storage) -> None:
         self.storage = storage
         self._in_place = isinstance(storage, LocalStorage)
-        self._harmless = database.harmless_templates()
+        self._harmless = jobs.harmless_templates(database)
         self._noted: list[str] = []
 
     def to_copy(self, transaction: Transaction, begun: Iterable[tuple[Drive, SubmitJob]]) -> list[tuple[Drive, Input]]:
@@ -76,7 +76,7 @@ class Inputs:
                     wanted.setdefault(drive.run, (drive, {}))[1][tree.key, tree.attempt] = tree
         found = []
         for run, (drive, trees) in wanted.items():
-            shared = transaction.shared_places(list(trees), besides=run)
+            shared = jobs.shared_places(transaction, list(trees), besides=run)
             found += [(drive, tree) for place, tree in trees.items() if place[1] == 0 or place in shared]
         return found
 
@@ -137,7 +137,7 @@ class Inputs:
     def write(self, transaction: Transaction) -> None:
         """Keep what was learned."""
         if self._noted:
-            transaction.note_harmless(self._noted)
+            jobs.note_harmless(transaction, self._noted)
             self._noted = []
 
     def _look_again(self, drive: Drive, tree: Input) -> bool:

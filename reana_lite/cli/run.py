@@ -148,6 +148,7 @@ def execute(installation: Installation, run_id: str, options: dict[str, Any]) ->
     """Drive the run in this process until it is over."""
     from reana_lite.backends.choice import choose
     from reana_lite.cli.progress import Progress
+    from reana_lite.database import workers
     from reana_lite.drive import replayed
     from reana_lite.worker import Worker
 
@@ -167,14 +168,14 @@ def execute(installation: Installation, run_id: str, options: dict[str, Any]) ->
         )  # fmt: skip
         worker = Worker(database, storage, backend=backend, say=progress.say, watch=watch, host=True)
         try:
-            if database.driver_of(run_id):
+            if workers.driver_of(database, run_id):
                 progress.say(
                     f"run {run_id} is driven by another process and followed here; Ctrl-C leaves it to that one"
                 )
             worker.drive([run_id])
         except KeyboardInterrupt:
             with contextlib.suppress(OSError):  # the terminal may be gone
-                if database.driver_of(run_id) in ("", worker.name):
+                if workers.driver_of(database, run_id) in ("", worker.name):
                     click.echo(f"interrupted; go on with: recast run --resume {run_id}", err=True)
                 else:
                     click.echo(f"run {run_id} goes on in the process that drives it", err=True)

@@ -19,7 +19,7 @@ from reana_lite.campaign import Progress, Request
 from reana_lite.database import statements, tables
 from reana_lite.database.database import Database
 from reana_lite.database.records import COUNTERS, TERMINAL_RUN, clean, encode
-from reana_lite.database.transaction import CHUNK, Transaction
+from reana_lite.database.transaction import Transaction
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
 from reana_lite.theory.scan import Point
@@ -304,7 +304,7 @@ def fill(
     if stopped:
         return []
     created: list[str] = []
-    for some in _chunks([*runs, *refused]):
+    for some in statements.chunks([*runs, *refused]):
         statement = (
             select(_points.c.number, _points.c.before)
             .where(_points.c.campaign == campaign.id, _points.c.number.in_(some), _PENDING)
@@ -336,14 +336,14 @@ def _create_runs(
     highest = connection.execute(select(func.max(_runs.c.number)).where(mine)).scalar() or 0
     befores = [before for _, _, before in rows if before]
     numbers: dict[str, int] = {}
-    for some in _chunks(befores):
+    for some in statements.chunks(befores):
         found = connection.execute(select(_runs.c.id, _runs.c.number).where(_runs.c.id.in_(some), mine))
         numbers.update((row.id, row.number) for row in found)
     restarts: dict[int, int] = {}
-    for some in _chunks(list(numbers.values())):
+    for known in statements.chunks(list(numbers.values())):
         found = connection.execute(
             select(_runs.c.number, func.max(_runs.c.restart).label("restart"))
-            .where(mine, _runs.c.number.in_(some))
+            .where(mine, _runs.c.number.in_(known))
             .group_by(_runs.c.number)
         )
         restarts.update((row.number, row.restart) for row in found)
@@ -425,7 +425,3 @@ def _point_of(row: Any) -> PointRecord:
     return PointRecord(
         row.campaign, row.target, row.number, point, row.run, row.before, error, state, row.analysis or ""
     )
-
-
-def _chunks(values: Sequence[Any]) -> list[Sequence[Any]]:
-    return [values[i : i + CHUNK] for i in range(0, len(values), CHUNK)]

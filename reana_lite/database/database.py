@@ -235,47 +235,6 @@ class Database:
 
     # -- workers -------------------------------------------------------------------------------------------------
 
-    def claim_runs(
-        self,
-        worker: str,
-        *,
-        lease_s: float,
-        only: Iterable[str] | None = None,
-        campaign: str = "",
-        limit: int | None = None,
-    ) -> list[tuple[str, int]]:
-        """Take up runs, as Transaction.claim_runs says; costs one read where there is nothing to take."""
-        only = None if only is None else list(only)
-        with self.peek() as peek:
-            if peek.connection.execute(peek.claimable(only, campaign).limit(1)).first() is None:
-                return []
-        with self.transaction() as transaction:
-            return transaction.claim_runs(worker, lease_s=lease_s, only=only, campaign=campaign, limit=limit)
-
-    def stale_attempts(self, worker: str, *, backend: str | None = None) -> list[tuple[str, int]]:
-        """Attempts to recover, as Transaction.stale_attempts says; costs one read where there are none."""
-        with self.peek() as peek:
-            if peek.connection.execute(peek.abandoned(worker, backend).limit(1)).first() is None:
-                return []
-        with self.transaction() as transaction:
-            return transaction.stale_attempts(worker, backend=backend)
-
-    def renew(self, worker: str, *, lease_s: float) -> None:
-        """A sign of life of a worker, as Transaction.renew says."""
-        with self.transaction() as transaction:
-            transaction.renew(worker, lease_s=lease_s)
-
-    def release(self, worker: str) -> None:
-        """Give up all that a worker holds."""
-        with self.transaction() as transaction:
-            transaction.release(worker)
-
-    def driver_of(self, run: str) -> str:
-        """The worker that drives a run and is alive; "" if nobody does."""
-        with self.peek() as peek:
-            worker = peek.connection.execute(select(_runs.c.worker).where(_runs.c.id == run)).scalar()
-            return worker if worker and worker in peek.live_workers() else ""
-
     @contextmanager
     def peek(self) -> Iterator[Transaction]:
         """A transaction that only reads and makes nobody wait."""
@@ -332,12 +291,6 @@ class Database:
             text = connection.execute(statement).scalar()
         document: dict[str, Any] | None = None if text is None else json.loads(text)
         return document
-
-    def harmless_templates(self) -> set[str]:
-        """Templates of steps that are known to leave their inputs alone (see inputs.py)."""
-        statement = select(tables.meta.c.name).where(tables.meta.c.name.like("harmless:%"))
-        with self.reading() as connection:
-            return {name.partition(":")[2] for name in connection.execute(statement).scalars()}
 
     def installation(self) -> str:
         """The id this database got when it was made."""

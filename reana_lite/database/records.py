@@ -10,12 +10,15 @@ from typing import Any, Protocol
 from sqlalchemy import Row
 
 from reana_lite.event import RunState
-from reana_lite.job import Cause, JobOutcome, JobState
+from reana_lite.job import JOB_TRANSITIONS, Cause, JobOutcome, JobState
 
 COUNTERS = ("total", "finished", "reused", "failed", "running")
 """Columns of `runs` that say how far it is, in nodes."""
 
 TERMINAL_RUN = frozenset({RunState.FINISHED, RunState.FAILED, RunState.STOPPED})
+
+OPEN_JOB = frozenset(state for state, after in JOB_TRANSITIONS.items() if after)
+"""States of attempts that have not ended."""
 
 encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 """Compact JSON; ASCII, so that any string of Python fits into any database."""

@@ -1,14 +1,14 @@
 """The statements that a worker executes at every turn, for many rows at once.
 
 Compiled once per database and handed to its driver as they are: going through SQLAlchemy's parameters for each row took
-half of the time of a turn (benchmarks/bench_database.py). Only transaction.py executes them.
+half of the time of a turn (benchmarks/bench_database.py). Only this package executes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, exists, func, select, text
 
@@ -16,6 +16,17 @@ from reana_lite.database import tables
 from reana_lite.database.records import COUNTERS
 
 _runs, _jobs, _keys, _nodes = tables.runs, tables.jobs, tables.keys, tables.nodes
+
+
+CHUNK = 500
+"""Values in one IN list: far below the limits of both databases."""
+
+V = TypeVar("V")
+
+
+def chunks(values: Sequence[V]) -> list[Sequence[V]]:
+    """The values in parts, each for one IN list."""
+    return [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
 
 
 class Bulk:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, select
 
-from reana_lite.database import opening, queue, tables, theory_files
+from reana_lite.database import jobs, opening, queue, tables, theory_files
 from reana_lite.database.database import Database
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
@@ -138,7 +138,7 @@ def forget_job(
                 return False
             if _in_workspaces(connection, key, attempt, besides):
                 return False
-        transaction.forget_job(key, attempt)
+        jobs.forget(transaction, key, attempt)
         return True
 
 

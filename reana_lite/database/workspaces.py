@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 
 from reana_lite.artifact import Artifact, check_link, check_path
-from reana_lite.database import tables
+from reana_lite.database import statements, tables
 from reana_lite.database.database import RUN_COLUMNS, Database, full_name
 from reana_lite.database.records import RunRecord, encode
-from reana_lite.database.transaction import CHUNK, Transaction
+from reana_lite.database.transaction import Transaction
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
 
@@ -301,7 +301,7 @@ def take(
     revision = record.revision + 1
     paths = [*(one.path for one in made), *gone]
     before = sum(one.artifact.size for one in _shown(transaction, record.id, paths).values())
-    for some in _chunks(paths):
+    for some in statements.chunks(paths):
         old = (_files.c.workspace == record.id, _OPEN, _files.c.made, _files.c.path.in_(some))
         connection.execute(_files.update().where(*old).values(until=revision))
     rows = [_row(record.id, revision, one, made=True, at=at) for one in made]
@@ -391,7 +391,7 @@ def _check_idle(transaction: Transaction, workspace: str) -> None:
 def _change(transaction: Transaction, record: WorkspaceRecord, *, close: Sequence[str], show: Sequence[Stored]) -> int:
     connection, revision = transaction.connection, record.revision + 1
     before = sum(one.artifact.size for one in _shown(transaction, record.id, close).values())
-    for some in _chunks(close):
+    for some in statements.chunks(close):
         old = (_files.c.workspace == record.id, _OPEN, _files.c.path.in_(some))
         connection.execute(_files.update().where(*old).values(until=revision))
     if show:
@@ -407,7 +407,7 @@ def _shown(transaction: Transaction, workspace: str, paths: Sequence[str]) -> di
     """What these paths show now."""
     found: dict[str, Stored] = {}
     gone = set()
-    for some in _chunks(paths):
+    for some in statements.chunks(paths):
         statement = select(_files).where(_files.c.workspace == workspace, _OPEN, _files.c.path.in_(some))
         for row in transaction.connection.execute(statement.order_by(_files.c.path, _files.c.made)):
             found[row.path] = _stored(row)
@@ -427,7 +427,7 @@ def _check_places(
     for path, one in _shown(transaction, workspace, sorted(above - leaving)).items():
         if one.artifact.kind != "folder":
             raise InvalidInput(f"{path!r} is a file, so nothing can lie below it", field="file_name", value=path)
-    for path in paths if len(paths) <= CHUNK else ():
+    for path in paths if len(paths) <= statements.CHUNK else ():
         inner = select(_files.c.path).where(
             _files.c.workspace == workspace, _OPEN, _files.c.kind != "gone",
             _files.c.path.startswith(path + "/", autoescape=True),
@@ -471,7 +471,3 @@ def _run_of(row: Any) -> WorkspaceRun:
 def _record(values: Sequence[Any]) -> RunRecord:
     named = {column.name: value for column, value in zip(RUN_COLUMNS, values, strict=True)}
     return RunRecord(**{**named, "state": RunState(named["state"])}, request={})
-
-
-def _chunks(values: Sequence[str]) -> list[Sequence[str]]:
-    return [values[i : i + CHUNK] for i in range(0, len(values), CHUNK)]

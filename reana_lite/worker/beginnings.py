@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from reana_lite.backends.base import Backend
-from reana_lite.database import Database, Transaction
+from reana_lite.database import Database, Transaction, jobs
 from reana_lite.database.records import Claim
 from reana_lite.drive import Drive, NodeRow
 from reana_lite.errors import Conflict, Unavailable
@@ -90,7 +90,7 @@ class Beginnings:
             if not batch:
                 return
             with self.database.peek() as peek:
-                known = peek.look_up([key for key, _, _ in batch])
+                known = jobs.look_up(peek, [key for key, _, _ in batch])
             for key, drive, submit in batch:
                 claim = known[key]
                 place = (key, claim.attempt)
@@ -117,7 +117,7 @@ class Beginnings:
         gone.update(place for drive in self.hands.drives.values() for place in drive.damaged)
         forget_damaged(transaction, turn, self.hands)
         for key, attempt in turn.forgotten:
-            transaction.forget_job(key, attempt)
+            jobs.forget(transaction, key, attempt)
         reused = [place for place in turn.reused if place not in gone]
         chosen = [
             (key, drive, submit)
@@ -125,15 +125,19 @@ class Beginnings:
             if drive.trouble is None and drive.finish is None and submit.node not in drive.released
         ]
         try:
-            claims = transaction.claim_jobs(
-                [(key, drive.run) for key, drive, _ in chosen], self.worker, self.backend.name, reused=reused
+            claims = jobs.claim(
+                transaction,
+                [(key, drive.run) for key, drive, _ in chosen],
+                self.worker,
+                self.backend.name,
+                reused=reused,
             )
         except Conflict as error:
             raise Overtaken from error
         anew = [(claim.key, claim.attempt) for claim in claims if claim.begun and claim.attempt > 1]
         if not turn.looked.issuperset(key for key, _ in anew):
             raise Overtaken
-        tries = transaction.tries([(key, attempt - 1) for key, attempt in anew]) if anew else {}
+        tries = jobs.tries(transaction, [(key, attempt - 1) for key, attempt in anew]) if anew else {}
         for (key, drive, submit), claim in zip(chosen, claims, strict=True):
             turn.changed[drive.run] = drive
             if claim.outcome is not None:  # just now: the next turn takes it
@@ -185,9 +189,9 @@ class Beginnings:
         with self.database.peek() as peek:
             self._read_quotas(peek)
             if len(owners) > 1 or self._is_limited(owners):
-                self.under_way = peek.open_jobs()
+                self.under_way = jobs.open_by_owner(peek)
             if self.jobs_at_most:
-                open_jobs = sum(peek.open_jobs(self.backend.name).values()) - sum(turn.freed.values())
+                open_jobs = sum(jobs.open_by_owner(peek, self.backend.name).values()) - sum(turn.freed.values())
                 room = min(room, self.jobs_at_most - open_jobs)
         for owner, count in turn.freed.items():  # not written yet
             self.under_way[owner] = self.under_way.get(owner, 0) - count
@@ -200,11 +204,11 @@ class Beginnings:
         chosen = turn.chosen
         if not chosen or not self._is_limited({drive.owner for _, drive, _ in chosen}):
             return chosen
-        transaction.alone()
-        self.under_way = transaction.open_jobs()
+        jobs.alone(transaction)
+        self.under_way = jobs.open_by_owner(transaction)
         room = len(chosen)
         if self.jobs_at_most:
-            room = self.jobs_at_most - sum(transaction.open_jobs(self.backend.name).values())
+            room = self.jobs_at_most - sum(jobs.open_by_owner(transaction, self.backend.name).values())
         allowed: list[tuple[str, Drive, SubmitJob]] = []
         late: list[tuple[str, Drive, SubmitJob]] = []
         for one in chosen:
@@ -235,7 +239,7 @@ class Beginnings:
     def _read_quotas(self, transaction: Transaction) -> None:
         now = time.monotonic()
         if now - self._quotas_at >= POLL_S:
-            self._quotas, self._quotas_at = transaction.job_quotas(), now
+            self._quotas, self._quotas_at = jobs.quotas(transaction), now
 
     def _next_jobs(self, room: int, turn: Turn) -> list[tuple[str, Drive, SubmitJob]]:
         """Up to `room` jobs that nobody here is executing, in the order of the queue; the rest of their nodes just wait."""
@@ -339,5 +343,5 @@ def forget_damaged(transaction: Transaction, turn: Turn, hands: Hands) -> None:
             turn.said.append(
                 f"{drive.run}: kept outputs {key}/{attempt} are damaged; who needs them computes them again"
             )
-            transaction.forget_job(key, attempt)
+            jobs.forget(transaction, key, attempt)
         drive.damaged.clear()

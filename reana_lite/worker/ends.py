@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reana_lite.database import Database
+from reana_lite.database import Database, jobs
 from reana_lite.drive import Drive
 from reana_lite.event import SubmitJob
 from reana_lite.job import Cause, EnvironmentKind, JobOutcome, JobState
@@ -59,7 +59,7 @@ def with_reasons(
     known: dict[tuple[str, int], list[Try]] = {}
     if asked:
         with database.peek() as peek:
-            known = peek.tries(asked)
+            known = jobs.tries(peek, asked)
     told = []
     for key, attempt, outcome in ended:
         tries = known.get((key, attempt), [])

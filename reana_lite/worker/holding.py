@@ -13,7 +13,7 @@ from typing import Any
 
 from reana_lite import __version__
 from reana_lite.backends.base import Backend, Say
-from reana_lite.database import Database, Transaction
+from reana_lite.database import Database, Transaction, jobs, workers
 from reana_lite.database.records import TERMINAL_RUN, Advance
 from reana_lite.database.secrets import of_run
 from reana_lite.drive import Drive
@@ -81,10 +81,10 @@ class Holding:
         limit = None if at_once is None else max(0, at_once - self.hands.count)
         claimed = []
         if limit != 0 or (wanted is None and not campaign):
-            claimed = self.database.claim_runs(
-                self.worker, lease_s=LEASE_S, only=wanted, campaign=campaign, limit=limit
+            claimed = workers.claim_runs(
+                self.database, self.worker, lease_s=LEASE_S, only=wanted, campaign=campaign, limit=limit
             )
-        stale = self.database.stale_attempts(self.worker, backend=self.backend.name)
+        stale = jobs.stale_attempts(self.database, self.worker, backend=self.backend.name)
         if stale:
             self.outbox.recover(stale)
         if claimed:
@@ -102,7 +102,7 @@ class Holding:
         for run, epoch in claimed:  # ours, whatever happens now
             self.hands.aside.setdefault(run, Aside(epoch, 0.0, 0.0, ""))
         with self.database.peek() as peek:
-            standing = peek.standing([run for run, _ in claimed])
+            standing = workers.standing(peek, [run for run, _ in claimed])
         for run, epoch in claimed:
             rows: list[Any] = []
             owner, priority = standing.get(run, ("", 0))
@@ -141,7 +141,7 @@ class Holding:
     def _try_again(self, runs: Sequence[str]) -> None:
         """Runs that were put aside go on, unless they are over or another worker's by now."""
         with self.database.peek() as peek:
-            epochs = peek.epochs(runs)
+            epochs = workers.epochs(peek, runs)
         mine = {run: self.hands.aside[run].epoch for run in runs}
         for run in runs:
             if epochs.get(run) != mine[run]:
@@ -320,7 +320,7 @@ class Holding:
         turn.begun = [begun for begun in turn.begun if begun[2] is not lost]
         turn.copies = [copy for copy in turn.copies if copy[0] is not lost]
         outcome = JobOutcome(JobState.STOPPED, message="its run was given up before it began")
-        transaction.finish_jobs([(key, attempt, outcome) for key, attempt in taken_back.items()])
+        jobs.finish(transaction, [(key, attempt, outcome) for key, attempt in taken_back.items()])
         over = self._is_over(lost.run)
         for key, active in list(self.hands.active.items()):
             active.nodes = [(drive, submit) for drive, submit in active.nodes if drive is not lost]

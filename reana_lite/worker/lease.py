@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 
-from reana_lite.database import Database
+from reana_lite.database import Database, workers
 from reana_lite.errors import ReanaLiteError
 from reana_lite.worker.turn import LEASE_S
 
@@ -46,9 +46,9 @@ class Lease:
         """
         with self._lock:
             with self.database.transaction() as transaction:
-                transaction.renew(self.worker, lease_s=LEASE_S)
+                workers.renew(transaction, self.worker, lease_s=LEASE_S)
                 if doing is not None:
-                    transaction.note_doing(self.worker, doing)
+                    workers.note_doing(transaction, self.worker, doing)
             self._renewed_at = time.monotonic()
 
     def close(self) -> None:

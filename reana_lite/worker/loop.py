@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Collection
 
 from reana_lite.backends.base import Backend, Report, Say
-from reana_lite.database import Database, Transaction
+from reana_lite.database import Database, Transaction, jobs, workers
 from reana_lite.database.bell import Listener
 from reana_lite.drive import Drive
 from reana_lite.errors import Unavailable
@@ -208,13 +208,13 @@ class Worker:
 
     def _write(self, transaction: Transaction, turn: Turn, *, due: bool) -> None:
         """What was decided, and which of the jobs chosen are begun here. Reads no storage."""
-        transaction.start_jobs(turn.started)
-        transaction.finish_jobs(turn.ended)
+        jobs.start(transaction, turn.started)
+        jobs.finish(transaction, turn.ended)
         for key, attempt in turn.spoiled:
-            transaction.spoil_job(key, attempt)
+            jobs.forget(transaction, key, attempt)
         if due:
             followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
-            turn.stale = transaction.stale(followed, self.name)
+            turn.stale = jobs.stale(transaction, followed, self.name)
         self._beginnings.begin(transaction, turn)
         self._holding.release(turn)
         turn.copies = self._inputs.to_copy(transaction, [(drive, submit) for _, _, drive, submit in turn.begun])
@@ -277,7 +277,7 @@ class Worker:
         self.environments.close()
         self._outbox.close()
         self._holding.close()
-        self.database.release(self.name)
+        workers.release(self.database, self.name)
 
     def _poll(self, turn: Turn) -> None:
         """What other processes want or have done: stop requests, ends of jobs followed."""
@@ -285,7 +285,7 @@ class Worker:
         followed = [(key, active.attempt) for key, active in self.hands.active.items() if not active.begun]
         with self.database.peek() as peek:
             requests = peek.stop_requests([*self.drives.keys() | self.hands.aside.keys()])
-            ended = peek.ended(followed)
+            ended = jobs.ended(peek, followed)
         for run, by in requests:
             turn.stop_requests.append(run)
             drive = self.drives.get(run)
@@ -304,7 +304,7 @@ class Worker:
         orphans = [place for place in self.hands.held - over if place[0] not in needed]
         if orphans:
             with self.database.peek() as peek:
-                turn.stops += peek.unwanted(orphans)
+                turn.stops += jobs.unwanted(peek, orphans)
 
     def _give_sign(self) -> None:
         """A sign of life, with what this worker is doing, for those who ask why something waits."""
@@ -333,9 +333,9 @@ class Worker:
         else:
             with self.database.transaction() as transaction:
                 if alive:
-                    transaction.renew(self.name, lease_s=LEASE_S)
+                    workers.renew(transaction, self.name, lease_s=LEASE_S)
                 if changed is not None:
-                    transaction.note_doing(self.name, changed)
+                    workers.note_doing(transaction, self.name, changed)
         self._doing = text
 
     def _has_begun(self) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from minio.commonconfig import CopySource
 
 from reana_lite.config import S3Settings
-from reana_lite.database import Database
+from reana_lite.database import Database, jobs
 from reana_lite.job import JobOutcome, JobState
 from reana_lite.storage.s3 import S3Storage
 
@@ -51,9 +51,9 @@ def test_a_backup_of_a_bucket_is_restored_beside_it(s3_settings: S3Settings, tmp
     home = tmp_path / "home"
     with closing(Database(f"sqlite:///{home}/records.db")) as database, database.transaction() as transaction:
         transaction.create_run(run="r1", name="one", owner="me")
-        transaction.claim_jobs([(KEY, "r1")], "w", "kubernetes")
+        jobs.claim(transaction, [(KEY, "r1")], "w", "kubernetes")
         outcome = JobOutcome(JobState.FINISHED, exit_code=0, digest=digest, size_bytes=6)
-        transaction.finish_jobs([(KEY, 1, outcome)])
+        jobs.finish(transaction, [(KEY, 1, outcome)])
     backup = tmp_path / "backup"
     said = admin(environment(home, s3_settings), "backup", str(backup))
     assert "2 places" in said
@@ -76,7 +76,7 @@ def test_a_backup_of_a_bucket_is_restored_beside_it(s3_settings: S3Settings, tmp
     ):
         assert copy.installation() != first.installation()
         with copy.peek() as peek:
-            claim = peek.look_up([KEY])[KEY]
+            claim = jobs.look_up(peek, [KEY])[KEY]
         assert claim.outcome is not None
         assert claim.outcome.digest == digest
     with S3Storage(elsewhere).open(KEY, 1, "sub/more") as stream:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reana_lite.database import Database
+from reana_lite.database import Database, workers
 
 LIMIT_S = 20.0
 
@@ -96,7 +96,7 @@ def test_what_is_rolled_back_does_not_ring(database: Database) -> None:
 def test_a_turn_that_only_writes_rings_nobody(database: Database) -> None:
     database.create_run(run="a", name="a", owner="me", first_event=("RunStarted", {}))
     with listening(database) as ear:
-        ((run, epoch),) = database.claim_runs("w", lease_s=60)
+        ((run, epoch),) = workers.claim_runs(database, "w", lease_s=60)
         with database.transaction() as transaction:
             transaction.append_events(run, epoch, 1, [("Looked", {})])
         assert not ear.rung.wait(0.2)
@@ -104,9 +104,9 @@ def test_a_turn_that_only_writes_rings_nobody(database: Database) -> None:
 
 def test_a_worker_that_gives_up_its_runs_is_heard(database: Database) -> None:
     database.create_run(run="a", name="a", owner="me")
-    database.claim_runs("w", lease_s=60)
+    workers.claim_runs(database, "w", lease_s=60)
     with listening(database) as ear:
-        database.release("w")
+        workers.release(database, "w")
         assert ear.hears()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reana_lite.campaign import Request
-from reana_lite.database import Database, campaigns
+from reana_lite.database import Database, campaigns, workers
 from reana_lite.database.campaigns import CampaignRecord, PlannedRun
 from reana_lite.errors import InvalidInput, NotFound
 from reana_lite.event import RunState
@@ -111,8 +111,8 @@ def test_workers_take_the_runs_of_one_campaign_so_many_at_a_time(database: Datab
     fill(database, record, range(1, 6))
     fill(database, other, range(1, 3), prefix="o")
     database.create_run(run="alone", name="x", owner="me")
-    assert len(database.claim_runs("w", lease_s=60, campaign=record.id, limit=2)) == 2
-    taken = database.claim_runs("w", lease_s=60, campaign=record.id)
+    assert len(workers.claim_runs(database, "w", lease_s=60, campaign=record.id, limit=2)) == 2
+    taken = workers.claim_runs(database, "w", lease_s=60, campaign=record.id)
     assert [name for name, _ in taken] == ["r3", "r4", "r5"]
     assert sorted(database.unfinished(campaign=record.id)) == ["r1", "r2", "r3", "r4", "r5"]
     assert sorted(database.unfinished(campaign=other.id)) == ["o1", "o2"]
@@ -149,7 +149,7 @@ def test_stopped_it_gets_no_more_runs(database: Database) -> None:
     record = make(database)
     fill(database, record, range(1, 4))
     end(database, "r1", RunState.FINISHED)
-    database.claim_runs("w", lease_s=60, only=["r2"])
+    workers.claim_runs(database, "w", lease_s=60, only=["r2"])
     assert campaigns.stop(database, record.id, by="me") == 2
     assert database.get_run("r3").state is RunState.STOPPED
     assert database.get_run("r2").stop_by == "me", "its worker will hear of it"

@@ -29,7 +29,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg  # noqa: F401 - makes postgresql.psycopg known
 
 import reana_lite.database
-from reana_lite.database import Claim, Database, Transaction, history, opening, statements, tables, upkeep
+from reana_lite.database import (
+    Claim,
+    Database,
+    Transaction,
+    history,
+    jobs,
+    opening,
+    statements,
+    tables,
+    upkeep,
+    workers,
+)
 from reana_lite.database.holders import Holder, alive, process_start
 from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -100,7 +111,7 @@ def new_run(database: Database, run: str = "r1", **values: Any) -> str:
 def held(database: Database, run: str = "r1", worker: str = "w") -> int:
     """A new run in the hands of a worker; gives the epoch."""
     new_run(database, run)
-    ((_, epoch),) = database.claim_runs(worker, lease_s=60, only=[run])
+    ((_, epoch),) = workers.claim_runs(database, worker, lease_s=60, only=[run])
     return epoch
 
 
@@ -111,12 +122,12 @@ def far(run: str, epoch: int, first: int, *events: tuple[str, Any], nodes: Any =
 
 def claim(database: Database, keys: list[str], run: str = "r1", worker: str = "w") -> list[Claim]:
     with database.transaction() as transaction:
-        return transaction.claim_jobs([(key, run) for key in keys], worker, "local")
+        return jobs.claim(transaction, [(key, run) for key in keys], worker, "local")
 
 
 def finish(database: Database, key: str, attempt: int, outcome: JobOutcome = DONE) -> None:
     with database.transaction() as transaction:
-        transaction.finish_jobs([(key, attempt, outcome)])
+        jobs.finish(transaction, [(key, attempt, outcome)])
 
 
 # -- runs ----------------------------------------------------------------------------------------------------------
@@ -293,7 +304,7 @@ def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     epoch = held(database)
 
     def turn(transaction: Transaction) -> None:
-        transaction.claim_jobs([(K[0], "r1")], "w", "local")
+        jobs.claim(transaction, [(K[0], "r1")], "w", "local")
         transaction.advance([far("r1", epoch, 0, ("A", {}), nodes={"/n": Node(K[0], 1, "queued")}, total=7)])
         raise ZeroDivisionError
 
@@ -335,7 +346,7 @@ def test_the_images_of_an_analysis_are_those_its_newest_steps_ran_in(database: D
     ):
         clock.now += 1
         new_run(database, run, analysis="search")
-        ((_, epoch),) = database.claim_runs("w", lease_s=60, only=[run])
+        ((_, epoch),) = workers.claim_runs(database, "w", lease_s=60, only=[run])
         claim(database, [K[number]], run)
         details = {"environment": used} if used else {}
         finish(database, K[number], 1, replace(DONE, details=details))
@@ -353,10 +364,10 @@ def test_runs_are_taken_once_the_urgent_and_early_first(database: Database, cloc
         clock.now += 1
         new_run(database, f"r{n}", priority=priority)
     new_run(database, "made", state=RunState.CREATED)
-    assert database.claim_runs("w1", lease_s=60, limit=3) == [("r1", 1), ("r3", 1), ("r0", 1)]
-    assert database.claim_runs("w2", lease_s=60, only=["r0", "r1"]) == []
-    assert database.claim_runs("w2", lease_s=60) == [("r2", 1)]
-    assert database.claim_runs("w2", lease_s=60) == []
+    assert workers.claim_runs(database, "w1", lease_s=60, limit=3) == [("r1", 1), ("r3", 1), ("r0", 1)]
+    assert workers.claim_runs(database, "w2", lease_s=60, only=["r0", "r1"]) == []
+    assert workers.claim_runs(database, "w2", lease_s=60) == [("r2", 1)]
+    assert workers.claim_runs(database, "w2", lease_s=60) == []
     record = database.get_run("r1")
     assert (record.state, record.worker, record.started_at) == (RunState.RUNNING, "w1", clock.now)
     assert sorted(database.unfinished(["r0", "r1", "made", "no"])) == ["made", "r0", "r1"]
@@ -370,21 +381,21 @@ def test_a_silent_worker_loses_its_runs_and_is_shut_out(opener: Opener, clock: C
     epoch = held(here, worker="w1")
     claim(here, K[:1], worker="w1")
     clock.now += 50
-    assert there.claim_runs("w2", lease_s=60) == []
+    assert workers.claim_runs(there, "w2", lease_s=60) == []
     with here.transaction() as transaction:
-        transaction.renew("w1", lease_s=60)
+        workers.renew(transaction, "w1", lease_s=60)
     clock.now += 50
-    assert there.claim_runs("w2", lease_s=60) == []
-    assert there.stale_attempts("w2") == []
+    assert workers.claim_runs(there, "w2", lease_s=60) == []
+    assert jobs.stale_attempts(there, "w2") == []
     clock.now += 20
-    assert there.claim_runs("w2", lease_s=60) == [("r1", epoch + 1)]
-    assert there.stale_attempts("w2", backend="kubernetes") == []
-    assert there.stale_attempts("w2", backend="local") == [(K[0], 1)]
-    assert there.stale_attempts("w2") == []
+    assert workers.claim_runs(there, "w2", lease_s=60) == [("r1", epoch + 1)]
+    assert jobs.stale_attempts(there, "w2", backend="kubernetes") == []
+    assert jobs.stale_attempts(there, "w2", backend="local") == [(K[0], 1)]
+    assert jobs.stale_attempts(there, "w2") == []
     assert [job.key for job in there.running_jobs_of("w2")] == [K[0]]
     assert here.get_run("r1").started_at == 1000.0
     with here.transaction() as transaction:
-        transaction.renew("w1", lease_s=60)
+        workers.renew(transaction, "w1", lease_s=60)
         with pytest.raises(Conflict):
             transaction.append_events("r1", epoch, 0, [("A", {})])
     with there.transaction() as transaction:
@@ -394,9 +405,9 @@ def test_a_silent_worker_loses_its_runs_and_is_shut_out(opener: Opener, clock: C
 def test_a_worker_that_closes_gives_everything_up_at_once(database: Database) -> None:
     held(database, worker="w1")
     claim(database, K[:1], worker="w1")
-    database.release("w1")
-    assert database.claim_runs("w2", lease_s=60) == [("r1", 2)]
-    assert database.stale_attempts("w2") == [(K[0], 1)]
+    workers.release(database, "w1")
+    assert workers.claim_runs(database, "w2", lease_s=60) == [("r1", 2)]
+    assert jobs.stale_attempts(database, "w2") == [(K[0], 1)]
 
 
 def test_the_name_of_a_living_worker_is_taken(opener: Opener, clock: Clock) -> None:
@@ -405,10 +416,10 @@ def test_the_name_of_a_living_worker_is_taken(opener: Opener, clock: Clock) -> N
     claim(here, K[:1])
     new_run(there, "r2")
     with pytest.raises(Conflict, match="alive already"):
-        there.claim_runs("w", lease_s=60)
+        workers.claim_runs(there, "w", lease_s=60)
     clock.now += 61
-    assert sorted(there.claim_runs("w", lease_s=60)) == [("r1", 2), ("r2", 1)]
-    assert there.stale_attempts("w") == [(K[0], 1)], "those of the dead one of the same name"
+    assert sorted(workers.claim_runs(there, "w", lease_s=60)) == [("r1", 2), ("r2", 1)]
+    assert jobs.stale_attempts(there, "w") == [(K[0], 1)], "those of the dead one of the same name"
 
 
 def test_killed_workers_of_this_machine_leave_no_rows(database: Database) -> None:
@@ -417,11 +428,12 @@ def test_killed_workers_of_this_machine_leave_no_rows(database: Database) -> Non
     with database.transaction() as transaction:
         rows = tables.workers.update().where(tables.workers.c.id == "w1")
         transaction.connection.execute(rows.values(pid=2**22 + 1, process="5"))
-    database.renew("w2", lease_s=60)
+    with database.transaction() as transaction:
+        workers.renew(transaction, "w2", lease_s=60)
     with database.transaction() as transaction:
         assert list(transaction.connection.execute(select(tables.workers.c.id)).scalars()) == ["w2"]
-    assert database.claim_runs("w2", lease_s=60) == [("r1", 2)]
-    assert database.stale_attempts("w2") == [(K[0], 1)]
+    assert workers.claim_runs(database, "w2", lease_s=60) == [("r1", 2)]
+    assert jobs.stale_attempts(database, "w2") == [(K[0], 1)]
 
 
 def test_who_is_alive(clock: Clock) -> None:
@@ -448,17 +460,17 @@ def test_a_followed_attempt_goes_to_one_of_those_who_see_its_worker_dead(opener:
     claim(here, K[:2], worker="w1")
     clock.now += 30
     with there.transaction() as transaction:
-        transaction.renew("w2", lease_s=600)
-        assert transaction.stale([(K[0], 1)], "w2") == []
+        workers.renew(transaction, "w2", lease_s=600)
+        assert jobs.stale(transaction, [(K[0], 1)], "w2") == []
     clock.now += 31
     with there.transaction() as transaction:
-        transaction.renew("w2", lease_s=600)
-        assert transaction.stale([(K[0], 1), (K[0], 9)], "w2") == [(K[0], 1)]
-        assert transaction.stale([(K[0], 1)], "w2") == []
+        workers.renew(transaction, "w2", lease_s=600)
+        assert jobs.stale(transaction, [(K[0], 1), (K[0], 9)], "w2") == [(K[0], 1)]
+        assert jobs.stale(transaction, [(K[0], 1)], "w2") == []
     finish(there, K[0], 1)
     with there.transaction() as transaction:
-        assert transaction.ended([(K[0], 1), (K[1], 1)]) == [(K[0], 1, DONE)]
-        assert transaction.stale([(K[0], 1)], "w2") == []
+        assert jobs.ended(transaction, [(K[0], 1), (K[1], 1)]) == [(K[0], 1, DONE)]
+        assert jobs.stale(transaction, [(K[0], 1)], "w2") == []
 
 
 # -- stopping ------------------------------------------------------------------------------------------------------
@@ -470,16 +482,16 @@ def test_a_run_nobody_drives_stops_at_once(database: Database, state: RunState) 
     assert database.request_stop("r1", by="me") is RunState.STOPPED
     assert database.request_stop("r1") is RunState.STOPPED
     assert database.get_run("r1").ended_at == 1000.0
-    assert database.claim_runs("w", lease_s=60) == []
+    assert workers.claim_runs(database, "w", lease_s=60) == []
 
 
 def test_a_job_is_looked_up_without_a_trace(database: Database) -> None:
     new_run(database)
     with database.peek() as peek:
-        assert peek.look_up([K[0]]) == {K[0]: Claim(K[0], 1, True, None, "")}
+        assert jobs.look_up(peek, [K[0]]) == {K[0]: Claim(K[0], 1, True, None, "")}
     (begun,) = claim(database, [K[0]])
     with database.peek() as peek:
-        assert peek.look_up([K[0], K[1]])[K[0]] == replace(begun, begun=False)
+        assert jobs.look_up(peek, [K[0], K[1]])[K[0]] == replace(begun, begun=False)
     assert database.attempts(K[1]) == []
 
 
@@ -488,13 +500,13 @@ def test_outputs_found_before_are_reused_only_if_they_count_still(database: Data
     claim(database, [K[0]])
     finish(database, K[0], 1)
     with database.transaction() as transaction:
-        assert transaction.claim_jobs([], "w", "local", reused=[(K[0], 1)]) == []
-        assert [c.begun for c in transaction.claim_jobs([(K[1], "r1")], "w", "local", reused=[(K[0], 1)])] == [True]
+        assert jobs.claim(transaction, [], "w", "local", reused=[(K[0], 1)]) == []
+        assert [c.begun for c in jobs.claim(transaction, [(K[1], "r1")], "w", "local", reused=[(K[0], 1)])] == [True]
     with database.transaction() as transaction:
-        transaction.forget_job(K[0], 1)
+        jobs.forget(transaction, K[0], 1)
     for wanted, place in ([], (K[0], 1)), ([(K[2], "r1")], (K[0], 1)), ([], (K[3], 1)):
         with pytest.raises(Conflict), database.transaction() as transaction:
-            transaction.claim_jobs(wanted, "w", "local", reused=[place])
+            jobs.claim(transaction, wanted, "w", "local", reused=[place])
     assert database.attempts(K[2]) == []
 
 
@@ -545,7 +557,7 @@ def test_a_job_is_begun_once_followed_and_reused(database: Database) -> None:
     (job,) = database.attempts(K[0])
     assert (job.state, job.worker, job.backend, job.queued_at) == (JobState.QUEUED, "w", "local", 1000.0)
     with database.transaction() as transaction:
-        transaction.start_jobs([(K[0], 1), (K[5], 1)])
+        jobs.start(transaction, [(K[0], 1), (K[5], 1)])
     assert database.attempts(K[0])[0].state is JobState.RUNNING
     assert claim(database, K[:1]) == [Claim(K[0], 1, False, None, "r1")]
     finish(database, K[0], 1)
@@ -586,7 +598,7 @@ def test_the_first_outcome_stands(database: Database) -> None:
     finish(database, K[1], 1, DONE)
     finish(database, K[1], 1, FAILED)
     with database.transaction() as transaction:
-        transaction.start_jobs([(K[1], 1)])
+        jobs.start(transaction, [(K[1], 1)])
     assert database.attempts(K[1])[0].state is JobState.FINISHED
 
 
@@ -608,7 +620,7 @@ def test_what_is_not_reusable_is_used_by_its_run_alone(database: Database) -> No
     outcome = JobOutcome(JobState.FINISHED, digest="sha256:9", ended_at=2.0, reusable=False)
     finish(database, K[0], 1, outcome)
     with database.transaction() as transaction:
-        assert transaction.ended([(K[0], 1)]) == [(K[0], 1, outcome)]
+        assert jobs.ended(transaction, [(K[0], 1)]) == [(K[0], 1, outcome)]
     assert claim(database, K[:1])[0].attempt == 2
 
 
@@ -617,21 +629,21 @@ def test_spoiled_and_forgotten_outputs_are_computed_again(database: Database) ->
     for key in K[:2]:
         finish(database, key, 1)
     with database.transaction() as transaction:
-        transaction.spoil_job(K[0], 1)
-        transaction.spoil_job(K[7], 0)
-        transaction.forget_job(K[1], 1)
+        jobs.forget(transaction, K[0], 1)
+        jobs.forget(transaction, K[7], 0)
+        jobs.forget(transaction, K[1], 1)
     assert database.kept_jobs() == []
     assert [c.attempt for c in claim(database, K[:2])] == [2, 2]
     finish(database, K[0], 2)
     with database.transaction() as transaction:
-        transaction.forget_job(K[0], 1)
+        jobs.forget(transaction, K[0], 1)
     assert [(job.key, job.attempt) for job in database.kept_jobs()] == [(K[0], 2)]
 
 
 def test_prune_never_takes_what_a_run_that_is_not_over_needs(database: Database) -> None:
     new_run(database, "r1", first_event=("RunStarted", {"init": {"trees": [["/in", "t" * 32, 0, "sha256:2"]]}}))
     new_run(database, "r2", first_event=("RunStarted", {"init": {"trees": [["/in", "u" * 32, 0, "sha256:3"]]}}))
-    database.claim_runs("w", lease_s=60)
+    workers.claim_runs(database, "w", lease_s=60)
     claim(database, K[:3])
     for key in K[:2]:
         finish(database, key, 1)
@@ -699,7 +711,7 @@ def test_claims_follow_the_simplest_model(steps: list[tuple[str, int]]) -> None:
                         counts[key] = latest[key]
             else:
                 with database.transaction() as transaction:
-                    transaction.spoil_job(key, counts.pop(key, 77))
+                    jobs.forget(transaction, key, counts.pop(key, 77))
         assert {job.key: job.attempt for job in database.kept_jobs()} == counts
     finally:
         database.close()
@@ -717,11 +729,11 @@ def _claim_many(url: str, name: str, start: Any, out: Any) -> None:
     begun = []
     for first in range(0, 60, 6):
         with database.transaction() as transaction:
-            for claimed in transaction.claim_jobs([(key, name) for key in K[first : first + 6]], name, "local"):
+            for claimed in jobs.claim(transaction, [(key, name) for key in K[first : first + 6]], name, "local"):
                 if claimed.begun:
                     begun.append((claimed.key, claimed.attempt))
         with database.transaction() as transaction:
-            transaction.finish_jobs([(key, attempt, DONE) for key, attempt in begun[-6:]])
+            jobs.finish(transaction, [(key, attempt, DONE) for key, attempt in begun[-6:]])
     out.put((name, begun))
     database.close()
 
@@ -729,29 +741,29 @@ def _claim_many(url: str, name: str, start: Any, out: Any) -> None:
 def test_processes_that_need_the_same_jobs_compute_them_once(url: str) -> None:
     context = multiprocessing.get_context("spawn")
     start, out = context.Event(), context.Queue()
-    workers = [context.Process(target=_claim_many, args=(url, f"w{n}", start, out)) for n in range(3)]
-    for worker in workers:
-        worker.start()
+    processes = [context.Process(target=_claim_many, args=(url, f"w{n}", start, out)) for n in range(3)]
+    for process in processes:
+        process.start()
     start.set()
-    begun = [attempt for _ in workers for attempt in out.get(timeout=60)[1]]
-    for worker in workers:
-        worker.join(30)
-        assert worker.exitcode == 0
+    begun = [attempt for _ in processes for attempt in out.get(timeout=60)[1]]
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
     assert sorted(begun) == [(key, 1) for key in K[:60]]
 
 
 def _work_until_killed(url: str, name: str, ready: Any) -> None:
     """Whole turns as a worker writes them, for ever."""
     database = Database(url)
-    ((run, epoch),) = database.claim_runs(name, lease_s=60)
+    ((run, epoch),) = workers.claim_runs(database, name, lease_s=60)
     log = database.read_events(run)
     seq = len(log)
     ready.set()
     while True:
         with database.transaction() as transaction:
             keys = [f"{run}-{seq}-{n}" for n in range(5)]
-            transaction.claim_jobs([(key, run) for key in keys], name, "local")
-            transaction.finish_jobs([(key, 1, DONE) for key in keys])
+            jobs.claim(transaction, [(key, run) for key in keys], name, "local")
+            jobs.finish(transaction, [(key, 1, DONE) for key in keys])
             events = [("JobFinished", {"key": key}) for key in keys]
             nodes = {f"/{key}": Node(key, 1, "finished") for key in keys}
             transaction.advance([far(run, epoch, seq, *events, nodes=nodes, finished=seq + 5)])
@@ -985,13 +997,13 @@ def test_an_empty_transaction_touches_nothing(database: Database) -> None:
     statements: list[str] = []
     event.listen(database._engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     with database.transaction() as transaction:
-        transaction.finish_jobs([])
+        jobs.finish(transaction, [])
         assert transaction.advance([]) == set()
-        transaction.start_jobs([])
-        assert transaction.claim_jobs([], "w", "local") == []
+        jobs.start(transaction, [])
+        assert jobs.claim(transaction, [], "w", "local") == []
     assert statements == []
-    database.claim_runs("w", lease_s=60)
-    database.stale_attempts("w")
+    workers.claim_runs(database, "w", lease_s=60)
+    jobs.stale_attempts(database, "w")
     assert not [sql for sql in statements if not sql.startswith(("SELECT", "BEGIN"))]
     assert "BEGIN IMMEDIATE" not in statements
 
@@ -1010,6 +1022,6 @@ def test_lists_stay_fast_with_many_runs(tmp_path: Path) -> None:
         assert len(database.list_runs(limit=50)) == 50
         assert database.get_run("scan.77").id == "r000077"
         assert database.get_run("latest").id == "r099999"
-        assert database.claim_runs("w", lease_s=60) == []
+        assert workers.claim_runs(database, "w", lease_s=60) == []
     assert (time.process_time() - started) / 20 < 0.1
     database.close()

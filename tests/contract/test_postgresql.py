@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine, text
 
-from reana_lite.database import Database, opening
+from reana_lite.database import Database, jobs, opening, workers
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
 from tests.contract.conftest import PostgresServer
@@ -35,7 +35,7 @@ def new_run(database: Database, run: str) -> None:
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
 def test_a_restarted_server_is_told_and_used_again(postgres: PostgresServer, database: Database, mode: str) -> None:
     new_run(database, "r1")
-    ((_, epoch),) = database.claim_runs("w", lease_s=60)
+    ((_, epoch),) = workers.claim_runs(database, "w", lease_s=60)
 
     def interrupted() -> None:
         with database.transaction() as transaction:
@@ -152,8 +152,8 @@ def test_a_worker_that_waited_for_another_one_sees_what_that_one_did_to_a_job(ur
         database.create_run(run="r", name="r", owner="me")
         lost = JobOutcome(JobState.FAILED, Cause.LOST)
         with database.transaction() as transaction:
-            (claim,) = transaction.claim_jobs([("k", "r")], "one", "local")
-            transaction.finish_jobs([("k", claim.attempt, lost)])
+            (claim,) = jobs.claim(transaction, [("k", "r")], "one", "local")
+            jobs.finish(transaction, [("k", claim.attempt, lost)])
         begun, waits, found = threading.Event(), threading.Event(), []
 
         def other() -> None:
@@ -161,19 +161,19 @@ def test_a_worker_that_waited_for_another_one_sees_what_that_one_did_to_a_job(ur
             with database.transaction() as transaction:
                 transaction.live_workers()  # its connection is there
                 waits.set()
-                found.extend(transaction.claim_jobs([("k", "r")], "two", "local"))
+                found.extend(jobs.claim(transaction, [("k", "r")], "two", "local"))
 
         thread = threading.Thread(target=other)
         thread.start()
         with database.transaction() as transaction:
-            (claim,) = transaction.claim_jobs([("k", "r")], "one", "local")
+            (claim,) = jobs.claim(transaction, [("k", "r")], "one", "local")
             assert (claim.attempt, claim.begun) == (2, True)
             begun.set()
             assert waits.wait(30)
             _until_somebody_waits(url)
             if ends == "finished":
                 done = JobOutcome(JobState.FINISHED, exit_code=0, digest="sha256:0")
-                transaction.finish_jobs([("k", 2, done)])
+                jobs.finish(transaction, [("k", 2, done)])
         thread.join(30)
         (theirs,) = found
         assert (theirs.attempt, theirs.begun) == (2, False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from reana_lite.database import Database, queue
+from reana_lite.database import Database, jobs, queue, workers
 from reana_lite.database.records import COUNTERS, Advance
 from reana_lite.event import RunState
 from reana_lite.job import Cause, JobOutcome, JobState
@@ -44,7 +44,7 @@ def run(database: Database, name: str, owner: str = "me", **more: object) -> Non
 
 def doing(database: Database, worker: str, **what: object) -> None:
     with database.transaction() as transaction:
-        transaction.note_doing(worker, json.dumps({"backend": "local", **what}))
+        workers.note_doing(transaction, worker, json.dumps({"backend": "local", **what}))
 
 
 def reasons(database: Database, owner: str | None = None) -> dict[str, str]:
@@ -59,7 +59,8 @@ def test_without_a_worker_it_is_said_so(database: Database) -> None:
 
 
 def test_runs_are_told_in_order_with_those_of_the_same_owner_before_them(database: Database) -> None:
-    database.renew("w", lease_s=60)
+    with database.transaction() as transaction:
+        workers.renew(transaction, "w", lease_s=60)
     doing(database, "w", runs=7, jobs=2)
     run(database, "a")
     run(database, "b", owner="you")
@@ -78,7 +79,7 @@ def test_runs_are_told_in_order_with_those_of_the_same_owner_before_them(databas
 def test_why_a_driven_run_waits_its_worker_says(database: Database) -> None:
     run(database, "a")
     run(database, "b")
-    database.claim_runs("w", lease_s=60)
+    workers.claim_runs(database, "w", lease_s=60)
     doing(database, "w", runs=2, waiting={"a": "3 wait for room"})
     assert reasons(database) == {"a": "3 wait for room"}
     assert queue.reason(database, database.get_run("a")) == "3 wait for room"
@@ -90,7 +91,7 @@ def test_why_a_driven_run_waits_its_worker_says(database: Database) -> None:
 
 def test_what_keeps_all_workers_is_told_to_those_who_wait(database: Database) -> None:
     run(database, "driven")
-    database.claim_runs("w", lease_s=60)
+    workers.claim_runs(database, "w", lease_s=60)
     doing(database, "w", runs=1, trouble="there is no bucket b")
     run(database, "queued")
     assert reasons(database) == {"queued": "there is no bucket b"}
@@ -102,7 +103,7 @@ def test_what_keeps_all_workers_is_told_to_those_who_wait(database: Database) ->
 
 def test_a_silent_worker_is_shown_for_a_while_and_its_words_do_not_count(database: Database) -> None:
     run(database, "a")
-    database.claim_runs("w", lease_s=20)
+    workers.claim_runs(database, "w", lease_s=20)
     doing(database, "w", runs=1, waiting={"a": "1 wait for room"})
     CLOCK.now += 30
     assert [worker.alive for worker in queue.workers(database)] == [False]
@@ -115,14 +116,14 @@ def test_a_silent_worker_is_shown_for_a_while_and_its_words_do_not_count(databas
 def test_every_attempt_of_a_run_is_told_and_what_it_uses_of_others(database: Database) -> None:
     for name in ("a", "b"):
         run(database, name)
-        ((_, epoch),) = database.claim_runs("w", lease_s=60)
+        ((_, epoch),) = workers.claim_runs(database, "w", lease_s=60)
         assert epoch == 1
     lost = JobOutcome(JobState.FAILED, Cause.LOST, message="it was lost")
     finished = JobOutcome(JobState.FINISHED, exit_code=0, started_at=1.0, ended_at=3.0)
     with database.transaction() as transaction:
         for outcome in (lost, finished):
-            (claim,) = transaction.claim_jobs([("k", "a")], "w", "local")
-            transaction.finish_jobs([("k", claim.attempt, outcome)])
+            (claim,) = jobs.claim(transaction, [("k", "a")], "w", "local")
+            jobs.finish(transaction, [("k", claim.attempt, outcome)])
         advances = [
             Advance(name, 1, 1, (), {node: Node("k", 2, "finished", of)}, dict.fromkeys(COUNTERS, 0))
             for name, node, of in (("a", "/one", ""), ("b", "/other", "a"))

@@ -20,7 +20,7 @@ sys.path.append(str(Path(__file__).parent / "server"))
 from serving import PASSWORD, THEORY, World, make_world
 
 from reana_lite.cli import recast
-from reana_lite.database import Database, audit, opening, tables, users
+from reana_lite.database import Database, audit, opening, tables, users, workers
 from reana_lite.database.users import Role
 from reana_lite.errors import EXIT_CODE, Conflict, InvalidInput, NotFound
 from reana_lite.server.passwords import is_right
@@ -311,7 +311,7 @@ def test_a_backup_in_the_middle_of_a_run_goes_on_elsewhere(admin, world, tmp_pat
 def test_a_copy_is_another_installation_unless_the_original_is_gone(admin, world, tmp_path):
     world.database.renew("original", lease_s=600)  # a worker of this machine, and alive
     answer = world.client("alice").post("/api/v1/runs", json={"analysis": "tiny", "parameters": {"n": 1}})
-    (run,) = (run for run, _ in world.database.claim_runs("original", lease_s=600))
+    (run,) = (run for run, _ in workers.claim_runs(world.database, "original", lease_s=600))
     assert run == answer.json["id"]
     admin("backup", str(tmp_path / "backup"))
     ids = [world.database.installation()]
@@ -322,21 +322,22 @@ def test_a_copy_is_another_installation_unless_the_original_is_gone(admin, world
         other = World(*_reopened(place))
         try:
             ids.append(other.database.installation())
-            assert other.database.driver_of(run) == "", "its worker is the original's"
+            assert workers.driver_of(other.database, run) == "", "its worker is the original's"
             other.drive()
             assert other.database.get_run(run).state == "finished"
         finally:
             other.database.close()
     assert ids[1] != ids[0] == ids[2]
-    assert world.database.driver_of(run) == "original"
+    assert workers.driver_of(world.database, run) == "original"
 
 
 def test_a_copy_made_by_other_means_gets_an_id_of_its_own(admin, world, tmp_path):
     before = world.database.installation()
-    world.database.renew("original", lease_s=600)
+    with world.database.transaction() as transaction:
+        workers.renew(transaction, "original", lease_s=600)
     assert "end it first" in admin.refused("new-id").message
     assert world.database.installation() == before
-    world.database.release("original")
+    workers.release(world.database, "original")
     said = admin("new-id")
     after = world.database.installation()
     assert after != before

@@ -10,7 +10,7 @@ from house import House, image
 from steps import scatter, step, workflow
 
 from reana_lite.backends.memory import MemoryBackend
-from reana_lite.database import tables
+from reana_lite.database import tables, workers
 from reana_lite.errors import Unavailable
 from reana_lite.storage.local import LocalStorage
 
@@ -61,16 +61,15 @@ def test_jobs_of_a_run_that_was_taken_over_are_not_begun(house: House) -> None:
     worker = house.worker(backend)
     run = house.begin("lost", workflow(map=scatter("echo {n} > {out}")), ns=[1, 2])
     house.turn(worker, until=lambda: run in worker.drives)
-    with house.database.transaction() as transaction:  # as after a silence longer than the lease
-        transaction.release(worker.name)
+    workers.release(house.database, worker.name)  # as after a silence longer than the lease
     other = MemoryBackend(house.storage)
     second = house.worker(other)
-    assert house.database.claim_runs(second.name, lease_s=60.0, only=[run])
+    assert workers.claim_runs(house.database, second.name, lease_s=60.0, only=[run])
     backend.limit = 5
     house.turn(worker, until=lambda: run not in worker.drives)
     assert backend.order == []
     assert any("taken this run over" in line for line in house.said)
-    house.database.release(second.name)
+    workers.release(house.database, second.name)
     house.turn(second, until=lambda: not house.database.unfinished([run]))
     assert house.database.get_run(run).state == "finished"
     assert len(other.order) == 2

@@ -10,6 +10,7 @@ from house import House
 from steps import step, workflow
 
 from reana_lite.backends.memory import MemoryBackend
+from reana_lite.database import workers
 from reana_lite.errors import Unavailable
 from reana_lite.worker import holding
 
@@ -87,7 +88,7 @@ def test_a_worker_that_dies_before_the_results_leaves_them_to_the_next(
         with pytest.raises(Killed):
             first.drive([run])
     assert house.database.get_run(run).state == "running"
-    house.database.release(first.name)  # as whoever finds it dead does
+    workers.release(house.database, first.name)  # as whoever finds it dead does
     second = MemoryBackend(house.storage)
     house.turn(house.worker(second), until=lambda: not house.database.unfinished([run]))
     assert declared(house, run) == {}

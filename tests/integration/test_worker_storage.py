@@ -13,6 +13,7 @@ from steps import scatter, step, workflow
 
 from reana_lite.backends.base import Report
 from reana_lite.backends.memory import MemoryBackend
+from reana_lite.database import jobs
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
 from reana_lite.worker import holding, turn
@@ -152,7 +153,7 @@ def test_outputs_that_are_forgotten_while_they_are_looked_at_are_computed_again(
         if left:
             key = left.pop()
             with house.database.transaction() as transaction:
-                transaction.forget_job(key, 1)
+                jobs.forget(transaction, key, 1)
 
     slow.during = forget
     second = house.begin("second", DOCUMENT, ns=[1])
