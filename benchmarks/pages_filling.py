@@ -13,7 +13,7 @@ from typing import Any
 
 from reana_lite.config import Settings
 from reana_lite.database import Database, tables
-from reana_lite.storage.base import Storage
+from reana_lite.storage import open_storage
 
 AT = 1_790_000_000.0
 ANALYSIS = "atlas-susy-2018-22"
@@ -159,13 +159,11 @@ def site(home: Path, *, points: int, steps: int) -> tuple[Any, dict[str, str]]:
     from reana_lite.database import tokens, users
     from reana_lite.database.users import Role, User
     from reana_lite.server import auth, create_app
-    from reana_lite.server.app import here_of
 
     settings = Settings.from_environment({"RECAST_HOME": str(home), "RECAST_USER": "root"})
-    app = create_app(settings)
-    database: Database = here_of(app).database
-    storage: Storage = here_of(app).storage
+    database, storage = Database(settings.database), open_storage(settings)
     storage.check()
+    app = create_app(settings, database=database, storage=storage)
     users.add(database, User("root", Role.ADMIN))
     secret, _ = tokens.add(database, "root", kind="session", role=Role.ADMIN, valid_s=3600)
     ids = fill(database, owner="root", points=points, steps=steps)

@@ -121,25 +121,6 @@ def between(plane: Mesh, low: Sequence[float], high: Sequence[float], level: flo
     return polygons
 
 
-def above(plane: Mesh, values: Sequence[float], level: float = 0.0) -> list[list[XY]]:
-    """The area where the values are at least `level`, as convex polygons."""
-    return between(plane, [level] * len(values), values, level)
-
-
-def value_at(plane: Mesh, values: Sequence[float], at: XY) -> float | None:
-    """The interpolated value at one place; None outside of the mesh."""
-    nodes, z = plane.nodes, plane.at_nodes(values)
-    for triangle in plane.triangles:
-        corners = [nodes[i] for i in triangle]
-        if _inside(at, corners):
-            whole = _area(*corners)
-            parts = [_area(at, corners[1], corners[2]), _area(corners[0], at, corners[2])]
-            weights = [parts[0] / whole, parts[1] / whole]
-            weights.append(1.0 - sum(weights))
-            return sum(w * z[i] for w, i in zip(weights, triangle, strict=True))
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """Where values on an axis pass a level: between the places `low` and `high`, upwards or downwards."""

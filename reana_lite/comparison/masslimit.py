@@ -229,7 +229,6 @@ class MassPlane:
     curves: Mapping[str, list[list[contour.XY]]]
     bands: Mapping[str, list[list[contour.XY]]]
     invalid: tuple[tuple[contour.XY, ...], ...]
-    excluded_area: list[list[contour.XY]]
     lattice: bool
     covered: bool
     method: str = METHOD_PLANE
@@ -284,11 +283,10 @@ def mass_plane(outcomes: Sequence[Outcome], x: str, y: str) -> MassPlane:
     ):
         plane, (lows, highs) = _field(picked, x, y, [low, high], meshes)
         bands[name] = contour.between(plane, lows, highs)
-    plane, (values,) = _field(picked, x, y, ["observed"], meshes)
-    area = contour.above(plane, [-v for v in values])
+    plane, _ = _field(picked, x, y, ["observed"], meshes)
     invalid = _invalid(plane, picked, x, y)
     return MassPlane(
-        x, y, tuple(picked), curves, bands, invalid, area, plane.lattice, bool(plane.triangles),
+        x, y, tuple(picked), curves, bands, invalid, plane.lattice, bool(plane.triangles),
         axes=axes_named(outcomes, [x, y]),
     )  # fmt: skip
 

@@ -57,13 +57,6 @@ def open_storage(settings: Settings) -> Storage:
     return storage
 
 
-def here_of(app: Flask) -> Installation:
-    """The installation that an application serves."""
-    found = app.extensions[EXTENSION]
-    assert isinstance(found, Installation)
-    return found
-
-
 def _entrance() -> Blueprint:
     blueprint = Blueprint("entrance", __name__)
     looking, looked_at = threading.Lock(), [-READY_S]

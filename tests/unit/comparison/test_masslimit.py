@@ -128,7 +128,6 @@ def test_all_excluded_none_excluded_and_one_row() -> None:
     assert mass_plane(weak, "m_gluino", "m_lsp").curves["observed"] == []
     strong = [replace(o, observed=1e-52) for o in lattice()]
     assert mass_plane(strong, "m_gluino", "m_lsp").curves["observed"] == []
-    assert mass_plane(strong, "m_gluino", "m_lsp").excluded_area
     one_row = mass_plane([o for o in lattice() if o.number("m_lsp") == 0], "m_gluino", "m_lsp")
     assert not one_row.covered
     assert one_row.curves["observed"] == []
