@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import on_cluster
 import pytest
 from running_cluster import (
     IMAGE,
@@ -145,3 +146,19 @@ def run_pod(core: Any, namespace: str) -> Callable[..., Ended]:
         return Ended(end.exit_code, end.reason or "", log, pod.spec.node_name, status)
 
     return run
+
+
+@pytest.fixture
+def storage(cluster: Cluster) -> Any:
+    """The bucket of the tests of the backend; skips where there is none."""
+    if on_cluster.reason():
+        pytest.skip(on_cluster.reason())
+    return on_cluster.storage()
+
+
+@pytest.fixture
+def backend(storage: Any, namespace: str) -> Iterator[Any]:
+    """A backend in a namespace of its own, that gives up on images after seconds."""
+    backend = on_cluster.backend(storage, namespace=namespace, image_deadline_s=4.0)
+    yield backend
+    backend.close()

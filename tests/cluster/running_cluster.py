@@ -28,6 +28,13 @@ RESTRICTED_POD = {
 RESTRICTED_CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+disturbing = pytest.mark.skipif(
+    os.environ.get("CI") != "true" and "RECAST_TEST_DISTURB" not in os.environ,
+    reason="it stops what others may be using: set RECAST_TEST_DISTURB",
+)
+"""Stops programs that others may be using."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """A running cluster with its object storage and database, by the settings that `k8s/dev/up` has written."""

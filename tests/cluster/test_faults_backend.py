@@ -4,59 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import kubernetes
 import on_cluster
 import pytest
+from one_job import HOLD, OWN, begun, end, task
 from running_cluster import Cluster, wait_until
 
-from reana_lite.backends.base import Report, Task
 from reana_lite.backends.kubernetes import pod
-from reana_lite.job import RUN_ROOT, Cause, Environment, EnvironmentKind, JobSpec, JobState, Resources
+from reana_lite.job import Cause, Environment, EnvironmentKind, JobState
 
 pytestmark = pytest.mark.slow
-
-OWN = f"{RUN_ROOT}/own"
-IMAGE = Environment(EnvironmentKind.CONTAINER, on_cluster.STEP_IMAGE)
-HOLD = f"printf x > {OWN}/begun; exec sleep 1000"
-LIMIT_S = 120.0
-
-
-@pytest.fixture
-def storage(cluster: Cluster) -> Any:
-    if on_cluster.reason():
-        pytest.skip(on_cluster.reason())
-    return on_cluster.storage()
-
-
-@pytest.fixture
-def backend(storage: Any, namespace: str) -> Iterator[Any]:
-    backend = on_cluster.backend(storage, namespace=namespace, image_deadline_s=4.0)
-    yield backend
-    backend.close()
-
-
-def task(key: str, line: str, *, attempt: int = 1, environment: Environment = IMAGE, **resources: Any) -> Task:
-    return Task(key, attempt, JobSpec(OWN, line, environment=environment, resources=Resources(**resources)))
-
-
-def end(backend: Any) -> Report:
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        for report in backend.wait(1.0):
-            if report.outcome is not None:
-                return report
-    raise AssertionError("it did not end")
-
-
-def begun(backend: Any) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        if any(report.outcome is None for report in backend.wait(1.0)):
-            return
-    raise AssertionError("it did not start")
 
 
 def pods_of(core: Any, namespace: str) -> list[Any]:

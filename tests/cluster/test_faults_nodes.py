@@ -16,9 +16,9 @@ from typing import Any
 import kubernetes
 import on_cluster
 import pytest
-from running_cluster import DEV, RESTRICTED_CONTAINER, RESTRICTED_POD, Cluster, wait_until
+from one_job import HOLD, OWN, begun, end, task
+from running_cluster import DEV, RESTRICTED_CONTAINER, RESTRICTED_POD, Cluster, disturbing, wait_until
 from running_cluster import IMAGE as PLAIN
-from test_faults_backend import HOLD, OWN, backend, begun, end, storage, task  # noqa: F401
 
 from reana_lite.backends.base import Task
 from reana_lite.backends.kubernetes import backend as door
@@ -28,11 +28,6 @@ from reana_lite.job import Cause, JobState, Secret, SecretKind
 
 pytestmark = pytest.mark.slow
 
-disturbing = pytest.mark.skipif(
-    os.environ.get("CI") != "true" and "RECAST_TEST_DISTURB" not in os.environ,
-    reason="it stops what others may be using: set RECAST_TEST_DISTURB",
-)
-
 
 @pytest.fixture
 def said() -> list[str]:
@@ -40,7 +35,7 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def hasty(storage: Any, namespace: str, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: F811
+def hasty(storage: Any, namespace: str, said: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A backend that gives up nodes and asks what is wrong after seconds, and keeps what it says."""
     monkeypatch.setattr(limits, "DEAF_S", 3.0)
     monkeypatch.setattr(door, "SILENT_S", 1.0)
@@ -74,7 +69,7 @@ def another_node(cluster: Cluster) -> Iterator[None]:
 @disturbing
 @pytest.mark.usefixtures("another_node")
 def test_a_step_that_ended_on_a_node_that_is_lost_is_finished(
-    cluster: Cluster, core: Any, hasty: Any, storage: Any, namespace: str  # noqa: F811
+    cluster: Cluster, core: Any, hasty: Any, storage: Any, namespace: str
 ) -> None:  # fmt: skip
     hasty.submit([task("ended", f"printf x > {OWN}/out; sleep 6")])
     begun(hasty)
@@ -126,7 +121,7 @@ def test_a_step_on_a_node_that_does_not_come_back_is_lost_where_the_cluster_remo
 
 @disturbing
 def test_a_step_that_makes_way_for_more_urgent_work_says_so(
-    api: Any, core: Any, storage: Any, namespace: str  # noqa: F811
+    api: Any, core: Any, storage: Any, namespace: str
 ) -> None:  # fmt: skip
     classes = kubernetes.client.SchedulingV1Api(api)
     low, high = (f"{name}-{secrets.token_hex(3)}" for name in ("low", "high"))
@@ -179,7 +174,7 @@ def test_a_full_namespace_means_waiting_and_says_why(
 
 
 @disturbing
-def test_a_storage_that_is_away_for_a_while_costs_no_step(cluster: Cluster, hasty: Any, storage: Any) -> None:  # noqa: F811
+def test_a_storage_that_is_away_for_a_while_costs_no_step(cluster: Cluster, hasty: Any, storage: Any) -> None:
     hasty.submit([task("kept", f"sleep 4; head -c 3000000 /dev/zero > {OWN}/out")])
     begun(hasty)
     with cluster.without("minio", action="kill"):
@@ -226,7 +221,7 @@ def test_a_watch_whose_version_was_forgotten_lists_anew_and_misses_no_end(hasty:
 
 
 def test_secrets_reach_the_step_and_are_kept_nowhere(
-    api: Any, core: Any, hasty: Any, storage: Any, namespace: str  # noqa: F811
+    api: Any, core: Any, hasty: Any, storage: Any, namespace: str
 ) -> None:  # fmt: skip
     token, key = secrets.token_hex(20), secrets.token_bytes(100)
     given = (Secret("TOKEN", SecretKind.ENV, token.encode()), Secret("key.pem", SecretKind.FILE, key))

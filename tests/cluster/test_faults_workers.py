@@ -16,8 +16,7 @@ from typing import Any
 
 import on_cluster
 import pytest
-from running_cluster import Cluster, wait_until
-from test_faults_nodes import disturbing
+from running_cluster import Cluster, disturbing, wait_until
 
 from reana_lite.catalogue import Sources
 from reana_lite.config import Settings
