@@ -107,6 +107,10 @@ class MemoryBackend:
         """The task has failed."""
         self.end(key, attempt, JobOutcome(JobState.FAILED, cause, 1 if cause is Cause.EXIT else None, message))
 
+    def lose(self, key: str, attempt: int) -> None:
+        """The platform has lost the task."""
+        self.fail(key, attempt, Cause.LOST, "the platform lost it")
+
     def stop(self, key: str, attempt: int) -> None:
         """End it as stopped."""
         if (key, attempt) in self.tasks:
