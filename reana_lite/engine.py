@@ -280,7 +280,9 @@ class Engine:
             return ""
         names = ", ".join(stage.name for stage in idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
         if not self.init.parameters and any("init" in stage.dependencies.expressions for stage in idle):
-            return f"nothing was computed: no parameters or input files were given, and the stages wait for them ({names})"
+            return (
+                f"nothing was computed: no parameters or input files were given, and the stages wait for them ({names})"
+            )
         return f"nothing was computed: what the stages wait for did not come about ({names})"
 
     def _finish(self, state: RunState, error: str) -> None:

@@ -1,6 +1,7 @@
 """Where the outputs of a step go: a bucket, to which they are sent, or the folder of a shared volume they lie in already.
 
-Names: "files/" and names.file_name of a path, "log", "begun.json", "stager.json", "manifest.json" (last). Called by the stager.
+Names: "files/" and names.file_name of a path, "log", "begun.json", "stager.json", "manifest.json" (last). Called by the
+stager.
 """
 
 from __future__ import annotations
