@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from operator import itemgetter
 from typing import Any
 
 from reana_lite import __version__
@@ -255,32 +256,34 @@ class Holding:
 
         Should this process end before, the log tells the next worker that only this is left to be done.
         """
-        finished = []
+        finished: dict[str, Drive] = {}
+        read: list[tuple[str, Drive, Harvest]] = []
         for run, drive, future in self._reaped():
             try:
-                documents, problems = future.result()
+                read.append((run, drive, future.result()))
             except Unavailable as error:
                 self._put_aside(drive, error)
                 del self.hands.over[run]
                 self.hands.drives.pop(run, None)
-                continue
-            try:
-                with self.database.transaction() as transaction:
+        with self.database.transaction() as transaction:
+            for run, drive, (documents, _) in sorted(read, key=itemgetter(0)):
+                try:
                     transaction.append_events(run, drive.epoch, drive.seq, [])
-                    for kind, document in documents.items():
-                        transaction.save_result(run, kind, document)
                     assert drive.finish is not None
                     transaction.set_run_state(run, RunState.FINISHED, error=drive.finish.error)
-            except (Conflict, NotFound):
-                self.say(f"{run}: another worker has taken this run over, or stopped it")
-            else:
-                finished.append(drive)
-                for problem in problems:
-                    self.say(f"{run}: {problem}")
+                except (Conflict, NotFound):
+                    self.say(f"{run}: another worker has taken this run over, or stopped it")
+                    continue
+                for kind, document in documents.items():
+                    transaction.save_result(run, kind, document)
+                finished[run] = drive
+        for run, _, (_, problems) in read:
+            for problem in problems if run in finished else ():
+                self.say(f"{run}: {problem}")
             del self.hands.over[run]
             self.hands.drives.pop(run, None)
             self.hands.aside.pop(run, None)
-        return finished
+        return list(finished.values())
 
     def _reaped(self) -> list[tuple[str, Drive, Future[Harvest]]]:
         """The runs whose results have been read, by threads beside the loop: others do not wait for storage."""
