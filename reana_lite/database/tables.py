@@ -1,7 +1,7 @@
 """The tables: what a record is made of. Portable between SQLite and PostgreSQL; no statement is here.
 
 Times are UTC seconds since the epoch, 0 where it has not happened. Documents are JSON text. There are no foreign keys:
-every write goes through transaction.py, and rows outlive what they name (a node names an attempt that was pruned).
+every write goes through a Transaction, and rows outlive what they name (a node names an attempt that was pruned).
 A change here needs a migration beside it; tests/contract/test_database.py compares the two.
 """
 

@@ -21,7 +21,7 @@ from reana_lite.database.records import COUNTERS, TERMINAL_RUN, Advance, clean, 
 from reana_lite.errors import Conflict, NotFound
 from reana_lite.event import RUN_TRANSITIONS, RunState
 
-_runs, _jobs, _workers = tables.runs, tables.jobs, tables.workers
+_runs, _workers = tables.runs, tables.workers
 
 _TIME_OF = {
     RunState.QUEUED: "queued_at", RunState.RUNNING: "started_at", RunState.FINISHED: "ended_at",
