@@ -3,12 +3,11 @@
 Every upload, move or removal makes a new revision, and is refused while a run of the workspace is queued or running. What
 users gave and what runs made are two layers: the newer hides the older at a path, and a restart can start from what was
 given alone. Bytes are in storage; here is only where. Functions of a Database for reading, of a Transaction for writing;
-called by the server, which knows what a run has made.
+called by the server, which knows what a run has made. Their runs are workspace_runs.py's.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,7 @@ from sqlalchemy import and_, func, or_, select
 
 from reana_lite.artifact import Artifact, check_link, check_path
 from reana_lite.database import statements, tables
-from reana_lite.database.database import RUN_COLUMNS, Database, full_name
-from reana_lite.database.records import RunRecord, encode
+from reana_lite.database.database import Database
 from reana_lite.database.transaction import Transaction
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
@@ -108,13 +106,6 @@ def get(database: Database, workspace: str) -> WorkspaceRecord:
     return WorkspaceRecord(**row._mapping)
 
 
-def of_run(database: Database, run: str) -> WorkspaceRun | None:
-    """What a run of a workspace was asked to be; None if it has none."""
-    with database.reading() as connection:
-        row = connection.execute(select(_uses).where(_uses.c.run == run)).first()
-    return None if row is None else _run_of(row)
-
-
 def files(
     database: Database, workspace: str, *, given_only: bool = False, revision: int | None = None
 ) -> dict[str, Stored]:
@@ -148,18 +139,6 @@ def usage(database: Database, owner: str) -> int:
         return int(connection.execute(select(func.coalesce(func.sum(given.c.size_bytes), 0))).scalar_one())
 
 
-def runs_of(database: Database, workspace: str) -> list[tuple[str, str, bool]]:
-    """(run, state, deleted) of all runs of a workspace, the first one first."""
-    statement = (
-        select(_uses.c.run, _runs.c.state, _uses.c.deleted_at)
-        .join(_runs, _runs.c.id == _uses.c.run)
-        .where(_uses.c.workspace == workspace)
-        .order_by(_runs.c.created_at, _runs.c.id)
-    )
-    with database.reading() as connection:
-        return [(run, state, deleted > 0) for run, state, deleted in connection.execute(statement)]
-
-
 def places(database: Database, *, besides: Collection[str] = ()) -> set[tuple[str, int]]:
     """Every (key, attempt) that a workspace names, so that nobody removes it.
 
@@ -174,58 +153,6 @@ def places(database: Database, *, besides: Collection[str] = ()) -> set[tuple[st
     return {(row.key, row.attempt) for row in rows if not besides or not row.made or row.workspace in in_use}
 
 
-def find_run(database: Database, owner: str, name: str) -> RunRecord:
-    """The run of an owner with that id, `name.number[.restart]`, or the newest of that name; raises NotFound.
-
-    Unlike Database.get_run nothing is completed: what is named here may be deleted next.
-    """
-    kept = select(_uses.c.run).where(_uses.c.deleted_at > 0)
-    statement = select(_runs.c.id).where(_runs.c.owner == owner)
-    newest = statement.order_by(_runs.c.id.in_(kept), _runs.c.created_at.desc(), _runs.c.id).limit(1)
-    with database.reading() as connection:
-        for condition in (_runs.c.id == name, full_name(name), _runs.c.name == name):
-            found = connection.execute(newest.where(condition)).scalar()
-            if found is not None:
-                return database.exact_run(found)
-    raise NotFound(f"there is no workflow {name!r}", run=name)
-
-
-def list_runs(
-    database: Database,
-    owner: str,
-    *,
-    states: Sequence[str] = (),
-    names: Sequence[str] = (),
-    run: str = "",
-    oldest_first: bool = False,
-    offset: int = 0,
-    limit: int | None = None,
-) -> tuple[list[tuple[RunRecord, bool, int]], int]:
-    """([(run, whether it is deleted, bytes in its workspace)], how many there are without limits), the newest first.
-
-    `states` may hold "deleted"; `names` are parts of names.
-    """
-    gone = func.coalesce(_uses.c.deleted_at, 0) > 0
-    conditions: list[Any] = [_runs.c.owner == owner]
-    if states:
-        wanted = [and_(~gone, _runs.c.state.in_([state for state in states if state != "deleted"]))]
-        conditions.append(or_(*wanted, *([gone] if "deleted" in states else [])))
-    if names:
-        conditions.append(or_(*(_runs.c.name.contains(name, autoescape=True) for name in names)))
-    if run:
-        conditions.append(_runs.c.id == run)
-    joined = _runs.outerjoin(_uses, _uses.c.run == _runs.c.id).outerjoin(_spaces, _spaces.c.id == _uses.c.workspace)
-    order = (_runs.c.created_at, _runs.c.id) if oldest_first else (_runs.c.created_at.desc(), _runs.c.id.desc())
-    columns = [*RUN_COLUMNS, gone.label("gone"), func.coalesce(_spaces.c.size_bytes, 0).label("stored_bytes")]
-    statement = select(*columns).select_from(joined).where(*conditions).order_by(*order).offset(offset).limit(limit)
-    with database.reading() as connection:
-        rows = connection.execute(statement).all()
-        counted = select(func.count()).select_from(joined).where(*conditions)
-        total = len(rows) + offset if limit is None else int(connection.execute(counted).scalar_one())
-    size = len(RUN_COLUMNS)
-    return [(_record(row[:size]), bool(row[size]), int(row[size + 1])) for row in rows], total
-
-
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
@@ -237,23 +164,6 @@ def create(transaction: Transaction, owner: str) -> str:
     return workspace
 
 
-def attach(
-    transaction: Transaction,
-    run: str,
-    workspace: str,
-    *,
-    specification: Mapping[str, Any],
-    parameters: Mapping[str, Any] | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> None:
-    """Let a run have a workspace."""
-    values = {
-        "run": run, "workspace": workspace, "specification": encode(dict(specification)),
-        "parameters": encode(dict(parameters or {})), "options": encode(dict(options or {})),
-    }  # fmt: skip
-    transaction.connection.execute(_uses.insert(), values)
-
-
 def put(transaction: Transaction, workspace: str, entries: Sequence[Stored]) -> int:
     """Show these entries, given by the user, in place of what has their paths; the new revision.
 
@@ -262,7 +172,7 @@ def put(transaction: Transaction, workspace: str, entries: Sequence[Stored]) -> 
     """
     if len(entries) > FILES_LIMIT:
         raise InvalidInput(f"{len(entries)} files at once; {FILES_LIMIT} are the most", field="files")
-    record = _locked(transaction, workspace)
+    record = locked(transaction, workspace)
     paths = [entry.path for entry in entries]
     _check_places(transaction, workspace, paths)
     return _change(transaction, record, close=paths, show=entries)
@@ -270,7 +180,7 @@ def put(transaction: Transaction, workspace: str, entries: Sequence[Stored]) -> 
 
 def remove(transaction: Transaction, workspace: str, paths: Sequence[str]) -> int:
     """Show nothing at these paths any more; the new revision. Raises Conflict while a run is queued or running."""
-    return _change(transaction, _locked(transaction, workspace), close=paths, show=())
+    return _change(transaction, locked(transaction, workspace), close=paths, show=())
 
 
 def move(transaction: Transaction, workspace: str, moves: Mapping[str, str]) -> int:
@@ -278,7 +188,7 @@ def move(transaction: Transaction, workspace: str, moves: Mapping[str, str]) -> 
 
     Raises Conflict while a run is queued or running, NotFound for a path that shows nothing, InvalidInput as `put` does.
     """
-    record = _locked(transaction, workspace)
+    record = locked(transaction, workspace)
     there = _shown(transaction, workspace, list(moves))
     absent = [old for old in moves if old not in there]
     if absent:
@@ -314,70 +224,20 @@ def take(
     connection.execute(_spaces.update().where(_spaces.c.id == record.id).values(values))
 
 
-def start(
-    transaction: Transaction,
-    run: str,
-    workspace: str,
-    revision: int,
-    *,
-    specification: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-    options: Mapping[str, Any],
-) -> None:
-    """Note from which revision a run starts; raises Conflict if the workspace has another by now, or a run under way."""
-    record = _locked(transaction, workspace)
-    if record.revision != revision:
-        raise Conflict("files of the workspace were changed while the workflow was being started; start it again")
-    values = {
-        "revision": revision, "specification": encode(dict(specification)),
-        "parameters": encode(dict(parameters)), "options": encode(dict(options)),
-    }  # fmt: skip
-    transaction.connection.execute(_uses.update().where(_uses.c.run == run).values(values))
-
-
-def queue(
-    transaction: Transaction, run: str, *, first_event: tuple[str, dict[str, Any]], request: Mapping[str, Any]
-) -> None:
-    """Queue a run that was created before: its first event and what it was asked to be; raises Conflict if it was queued."""
-    transaction.set_run_state(run, RunState.QUEUED)
-    transaction.append_events(run, 0, 0, [first_event])
-    document = {"document": encode(dict(request))}
-    transaction.connection.execute(tables.requests.update().where(tables.requests.c.run == run).values(document))
-
-
-def delete_run(transaction: Transaction, run: str) -> None:
-    """Mark a run as deleted, and forget its workspace if no other run has it; what it shows goes with it.
-
-    Raises Conflict while a run of that workspace is queued or running.
-    """
-    connection, now = transaction.connection, transaction.clock()
-    workspace = connection.execute(select(_uses.c.workspace).where(_uses.c.run == run)).scalar()
-    if workspace is None:
-        connection.execute(_uses.insert(), {"run": run, "deleted_at": now})
-        return
-    if workspace:
-        connection.execute(select(_spaces.c.id).where(_spaces.c.id == workspace).with_for_update())
-        _check_idle(transaction, workspace)
-    connection.execute(_uses.update().where(_uses.c.run == run, _uses.c.deleted_at == 0).values(deleted_at=now))
-    others = select(_uses.c.run).where(_uses.c.workspace == workspace, _uses.c.deleted_at == 0)
-    if workspace and connection.execute(others.limit(1)).first() is None:
-        connection.execute(_files.delete().where(_files.c.workspace == workspace))
-        connection.execute(_spaces.delete().where(_spaces.c.id == workspace))
-
-
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 
-def _locked(transaction: Transaction, workspace: str) -> WorkspaceRecord:
-    """The record, nobody else changing it until this transaction ends."""
+def locked(transaction: Transaction, workspace: str) -> WorkspaceRecord:
+    """The record, nobody else changing it until this transaction ends. Raises NotFound, and Conflict as check_idle does."""
     row = transaction.connection.execute(select(_spaces).where(_spaces.c.id == workspace).with_for_update()).first()
     if row is None:
         raise NotFound("this workspace has been deleted", workspace=workspace)
-    _check_idle(transaction, workspace)
+    check_idle(transaction, workspace)
     return WorkspaceRecord(**row._mapping)
 
 
-def _check_idle(transaction: Transaction, workspace: str) -> None:
+def check_idle(transaction: Transaction, workspace: str) -> None:
+    """Raises Conflict while a run of it is queued or running."""
     statement = (
         select(_runs.c.state)
         .join(_uses, _uses.c.run == _runs.c.id)
@@ -459,15 +319,3 @@ def _stored(row: Any) -> Stored:
     kind: Any = "file" if row.kind == "gone" else row.kind
     artifact = Artifact(row.path, kind, row.size_bytes, row.digest, bool(row.executable), row.target)
     return Stored(artifact, row.key, row.attempt, row.inner, bool(row.made), row.changed_at)
-
-
-def _run_of(row: Any) -> WorkspaceRun:
-    documents = {name: json.loads(getattr(row, name) or "{}") for name in ("specification", "parameters", "options")}
-    return WorkspaceRun(
-        row.run, row.workspace, row.revision, taken=bool(row.taken), deleted_at=row.deleted_at, **documents
-    )
-
-
-def _record(values: Sequence[Any]) -> RunRecord:
-    named = {column.name: value for column, value in zip(RUN_COLUMNS, values, strict=True)}
-    return RunRecord(**{**named, "state": RunState(named["state"])}, request={})

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, g, request
 
-from reana_lite.database import RunRecord, audit, campaigns, listing, shares, throttle, tokens, users, workspaces
+from reana_lite.database import RunRecord, audit, campaigns, listing, shares, throttle, tokens, users, workspace_runs
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.database.throttle import Limit
 from reana_lite.database.users import Role, User
@@ -199,7 +199,7 @@ def campaign_named(name: str, verb: Verb = Verb.SEE, *, who: Caller | None = Non
 
 def is_deleted(run: str) -> bool:
     """Whether its owner has deleted a run."""
-    use = workspaces.of_run(here().database, run)
+    use = workspace_runs.of_run(here().database, run)
     return use is not None and use.deleted_at > 0
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reana_lite.artifact import Artifact
-from reana_lite.database import Database, upkeep, workspaces
+from reana_lite.database import Database, upkeep, workspace_runs, workspaces
 from reana_lite.database.workspaces import Stored, clean_path
 from reana_lite.errors import Conflict, InvalidInput, NotFound
 from reana_lite.event import RunState
@@ -35,7 +35,7 @@ class Space:
     def run(self, name: str, parent: str = "") -> None:
         with self.database.transaction() as transaction:
             transaction.create_run(run=name, name="wf", owner="me", parent=parent, state=RunState.CREATED)
-            workspaces.attach(transaction, name, self.id, specification={"workflow": {"type": "serial"}})
+            workspace_runs.attach(transaction, name, self.id, specification={"workflow": {"type": "serial"}})
 
     def put(self, **sizes: int) -> int:
         return self.entries([entry(path.replace("__", "/"), size) for path, size in sizes.items()])
@@ -54,13 +54,13 @@ class Space:
 
     def start(self, run: str, revision: int) -> None:
         with self.database.transaction() as transaction:
-            workspaces.start(transaction, run, self.id, revision, specification={}, parameters={}, options={})
+            workspace_runs.start(transaction, run, self.id, revision, specification={}, parameters={}, options={})
             transaction.set_run_state(run, RunState.QUEUED)
 
     def end(self, run: str, made: list[Stored], gone: tuple[str, ...] = ()) -> None:
         self.database.set_run_state(run, RunState.RUNNING)
         self.database.set_run_state(run, RunState.FINISHED)
-        use = workspaces.of_run(self.database, run)
+        use = workspace_runs.of_run(self.database, run)
         assert use is not None
         for _ in range(2):  # twice is once
             with self.database.transaction() as transaction:
@@ -160,7 +160,7 @@ def test_files_and_folders_do_not_stand_in_each_others_place(space: Space) -> No
 
 def delete(space: Space, run: str) -> None:
     with space.database.transaction() as transaction:
-        workspaces.delete_run(transaction, run)
+        workspace_runs.delete_run(transaction, run)
 
 
 def test_a_workspace_goes_with_the_last_run_that_has_it(space: Space) -> None:
@@ -169,7 +169,7 @@ def test_a_workspace_goes_with_the_last_run_that_has_it(space: Space) -> None:
     delete(space, "one")
     assert space.shows() == {"a": 1}
     assert workspaces.usage(space.database, "me") == 1
-    assert [row[2] for row in workspaces.runs_of(space.database, space.id)] == [True, False]
+    assert [row[2] for row in workspace_runs.runs_of(space.database, space.id)] == [True, False]
     delete(space, "two")
     assert workspaces.usage(space.database, "me") == 0
     assert workspaces.places(space.database) == set()
@@ -212,11 +212,11 @@ def test_files_count_once_and_what_runs_made_not_at_all(space: Space) -> None:
 def test_a_run_without_a_workspace_can_be_deleted_too(database: Database) -> None:
     database.create_run(run="cat", name="n", owner="me")
     with database.transaction() as transaction:
-        workspaces.delete_run(transaction, "cat")
-    use = workspaces.of_run(database, "cat")
+        workspace_runs.delete_run(transaction, "cat")
+    use = workspace_runs.of_run(database, "cat")
     assert use is not None
     assert use.deleted_at > 0
-    assert workspaces.of_run(database, "other") is None
+    assert workspace_runs.of_run(database, "other") is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from reana_lite.advice import advice
-from reana_lite.database import RunRecord, listing, workspaces
+from reana_lite.database import RunRecord, listing, workspace_runs
 from reana_lite.errors import NotFound
 from reana_lite.server import auth, submissions
 from reana_lite.server.api.endpoint import Call, endpoint
@@ -96,7 +96,7 @@ def delete_run(call: Call, run: str) -> None:
 
         raise Conflict(f"run {record.id} is {record.state}: stop it first", run=record.id)
     with here().database.transaction() as transaction:
-        workspaces.delete_run(transaction, record.id)
+        workspace_runs.delete_run(transaction, record.id)
     submissions.note(call.who, "delete run", record.id)
 
 

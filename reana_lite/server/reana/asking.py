@@ -8,7 +8,7 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from reana_lite.database import RunRecord, workspaces
+from reana_lite.database import RunRecord, workspace_runs
 from reana_lite.database.workspaces import WorkspaceRun
 from reana_lite.errors import InvalidInput, NotAllowed, NotFound
 from reana_lite.server import auth
@@ -34,7 +34,7 @@ def workflow(name: str, verb: Verb = Verb.SEE) -> tuple[Caller, RunRecord, Works
     who = caller(Verb.SUBMIT if verb is Verb.CHANGE else Verb.SEE)
     database = here().database
     try:
-        record = workspaces.find_run(database, who.name, name)
+        record = workspace_runs.find_run(database, who.name, name)
     except NotFound as error:
         shared = _shared(who, name, verb)
         if shared is None:
@@ -43,7 +43,7 @@ def workflow(name: str, verb: Verb = Verb.SEE) -> tuple[Caller, RunRecord, Works
                 f"Please set your REANA_WORKON environment variable appropriately."
             ) from error
         record = shared
-    return who, record, workspaces.of_run(database, record.id)
+    return who, record, workspace_runs.of_run(database, record.id)
 
 
 def _shared(who: Caller, name: str, verb: Verb) -> RunRecord | None:

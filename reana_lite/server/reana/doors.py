@@ -10,7 +10,7 @@ from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from reana_lite.analysis import read_document
-from reana_lite.database import RunRecord, shares, users, workspaces
+from reana_lite.database import RunRecord, shares, users, workspace_runs
 from reana_lite.database.workspaces import WorkspaceRun
 from reana_lite.drive import Drive
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound, ReanaLiteError
@@ -95,7 +95,7 @@ def list_workflows() -> ResponseReturnValue:
     run = request.args.get("workflow_id_or_name", "")
     if run:
         run = asking.workflow(run)[1].id
-    rows, total = ([], 0) if kind == "interactive" else workspaces.list_runs(
+    rows, total = ([], 0) if kind == "interactive" else workspace_runs.list_runs(
         database, who.name, states=states, names=names, run=run, limit=limit, offset=(page - 1) * limit,
         oldest_first=request.args.get("sort") == "asc",
     )  # fmt: skip
@@ -145,7 +145,7 @@ def set_status(workflow: str) -> ResponseReturnValue:
     if not given.get("all_runs"):
         runs.delete(here(), who, record)
         return jsonify(_said(record, "Workflow successfully deleted.", status="deleted"))
-    rows, _ = workspaces.list_runs(here().database, who.name, names=[record.name])
+    rows, _ = workspace_runs.list_runs(here().database, who.name, names=[record.name])
     for other, gone, _ in rows:
         if other.name == record.name and not gone and other.state is not RunState.RUNNING:
             runs.delete(here(), who, other)

@@ -15,7 +15,7 @@ from typing import Any
 from reana_lite import guest
 from reana_lite.analysis import read_document
 from reana_lite.config import Settings
-from reana_lite.database import RunRecord, secrets, workspaces
+from reana_lite.database import RunRecord, secrets, workspace_runs, workspaces
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.database.workspaces import Stored, WorkspaceRun
 from reana_lite.errors import Conflict, InvalidAnalysis, InvalidInput, NotAllowed
@@ -80,7 +80,7 @@ def create(
     with installation.database.transaction() as transaction:
         workspace = workspaces.create(transaction, who.name)
         transaction.create_run(run=run, name=name, owner=who.name, request=request, state=RunState.CREATED)
-        workspaces.attach(transaction, run, workspace, specification=plain)
+        workspace_runs.attach(transaction, run, workspace, specification=plain)
         if entries:
             workspaces.put(transaction, workspace, entries)
     submissions.note(who, "create workflow", run)
@@ -125,12 +125,12 @@ def start(
             transaction.create_run(
                 run=run, name=record.name, owner=record.owner, parent=record.id, request=request, state=RunState.CREATED
             )
-            workspaces.attach(transaction, run, use.workspace, specification=specification)
-        workspaces.start(
+            workspace_runs.attach(transaction, run, use.workspace, specification=specification)
+        workspace_runs.start(
             transaction, run, use.workspace, revision,
             specification=specification, parameters=parameters, options=options,
         )  # fmt: skip
-        workspaces.queue(transaction, run, first_event=to_row(started), request=request)
+        workspace_runs.queue(transaction, run, first_event=to_row(started), request=request)
     submissions.note(who, "restart workflow" if restart else "start workflow", run)
     return installation.database.get_run(run)
 
@@ -193,7 +193,7 @@ def delete(installation: Installation, who: Caller, record: RunRecord) -> None:
     with installation.database.transaction() as transaction:
         if record.state is RunState.CREATED:
             transaction.set_run_state(record.id, RunState.STOPPED)
-        workspaces.delete_run(transaction, record.id)
+        workspace_runs.delete_run(transaction, record.id)
     submissions.note(who, "delete workflow", record.id)
 
 

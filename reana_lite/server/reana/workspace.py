@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from reana_lite.artifact import Artifact
-from reana_lite.database import RunRecord, workspaces
+from reana_lite.database import RunRecord, workspace_runs, workspaces
 from reana_lite.database.records import TERMINAL_RUN
 from reana_lite.database.workspaces import Stored, WorkspaceRun, clean_path
 from reana_lite.errors import InvalidInput, NotFound
@@ -73,10 +73,10 @@ def files_of(installation: Installation, record: RunRecord, use: WorkspaceRun | 
         return dict(sorted((one.path, one) for one in made))
     shown: list[Stored] = []
     hidden: list[str] = []
-    for run, state, _ in workspaces.runs_of(installation.database, use.workspace):
+    for run, state, _ in workspace_runs.runs_of(installation.database, use.workspace):
         if state not in (*TERMINAL_RUN, "running"):
             continue
-        other = use if run == use.run else workspaces.of_run(installation.database, run)
+        other = use if run == use.run else workspace_runs.of_run(installation.database, run)
         if other is None or other.taken:
             continue
         found = record if run == record.id else installation.database.get_run(run)
