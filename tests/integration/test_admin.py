@@ -309,7 +309,8 @@ def test_a_backup_in_the_middle_of_a_run_goes_on_elsewhere(admin, world, tmp_pat
 
 
 def test_a_copy_is_another_installation_unless_the_original_is_gone(admin, world, tmp_path):
-    world.database.renew("original", lease_s=600)  # a worker of this machine, and alive
+    with world.database.transaction() as transaction:  # a worker of this machine, and alive
+        workers.renew(transaction, "original", lease_s=600)
     answer = world.client("alice").post("/api/v1/runs", json={"analysis": "tiny", "parameters": {"n": 1}})
     (run,) = (run for run, _ in workers.claim_runs(world.database, "original", lease_s=600))
     assert run == answer.json["id"]
