@@ -29,8 +29,8 @@ RECAST_ATLAS_BACKENDS = {"local": "local", "docker": "container", "kubernetes": 
 
 VARIABLES = (
     "RECAST_HOME", "RECAST_DATABASE", "RECAST_STORAGE", "RECAST_S3_ENDPOINT", "RECAST_S3_PUBLIC_ENDPOINT",
-    "RECAST_S3_REGION", "RECAST_S3_REDIRECTS", "RECAST_S3_ACCESS_KEY", "RECAST_S3_SECRET_KEY", "RECAST_USER",
-    "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
+    "RECAST_S3_REGION", "RECAST_S3_REDIRECTS", "RECAST_S3_ACCESS_KEY", "RECAST_S3_SECRET_KEY",
+    "RECAST_S3_SESSION_TOKEN", "RECAST_USER", "RECAST_CATALOGUE", "RECAST_DATA_MIRROR",
     "RECAST_BACKEND", "RECAST_CORES", "RECAST_MEMORY", "RECAST_CONTAINER_ENGINE", "RECAST_CONTAINER_FLAGS",
     "RECAST_CONTAINER_NETWORK", "RECAST_KUBERNETES_OPTIONS", "RECAST_KUBERNETES_NAMESPACE", "RECAST_KUBERNETES_IMAGE",
     "RECAST_SCAN_LIMIT", "RECAST_NODE_LIMIT", "RECAST_HOSTS", "RECAST_PROXIES",
@@ -78,6 +78,10 @@ class S3Settings:
 
     secret_key: str = field(default="", repr=False)
     """RECAST_S3_SECRET_KEY, else AWS_SECRET_ACCESS_KEY."""
+
+    session_token: str = field(default="", repr=False)
+    """RECAST_S3_SESSION_TOKEN, else AWS_SESSION_TOKEN where the keys are AWS_...: of keys that a token service has given for
+    some hours. Rights that are given away by them end with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +245,7 @@ class _Reader:
         endpoint = self.read("RECAST_S3_ENDPOINT", _endpoint, "")
         for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
             endpoint = endpoint or self.read(name, _endpoint, "")
+        own = self._first("RECAST_S3_ACCESS_KEY")
         found = S3Settings(
             bucket=place[0],
             prefix=place[1],
@@ -250,6 +255,7 @@ class _Reader:
             redirects=self.read("RECAST_S3_REDIRECTS", _one_of("0", "1"), "0") == "1",
             access_key=self._first("RECAST_S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
             secret_key=self._first("RECAST_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
+            session_token=self._first("RECAST_S3_SESSION_TOKEN", *([] if own else ["AWS_SESSION_TOKEN"])),
         )
         if not (found.access_key and found.secret_key):
             right = "accompanied by RECAST_S3_ACCESS_KEY and RECAST_S3_SECRET_KEY"

@@ -270,16 +270,26 @@ class Bucket:
                 if error.code not in _AGAIN or time.monotonic() > until:
                     raise self._told(what, error) from error
             except (urllib3.exceptions.HTTPError, ServerError, InvalidResponseError, ConnectionError) as error:
-                if time.monotonic() > until:
+                if time.monotonic() > until or _is_distrusted(error):
                     raise self._told(what, error) from error
             time.sleep(min(pause * random.uniform(0.5, 1.5), max(0.0, until - time.monotonic()) + 0.01))
             pause = min(pause * 2, 5.0)
 
     def _told(self, what: str, error: Exception) -> Unavailable:
         reason = f"{error.code}, {error.message}" if isinstance(error, S3Error) else type(error).__name__
-        if isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
+        if _is_distrusted(error):
+            reason = (
+                "its certificate is not trusted; if it is one of your own, name a file of certificates in SSL_CERT_FILE"
+            )
+        elif isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason is not None:
             reason = f"it does not answer ({type(error.reason).__name__})"
         return Unavailable(f"cannot {what} in {self.address}: {reason}", retry_after_s=30)
+
+
+def _is_distrusted(error: Exception) -> bool:
+    """Whether a service's certificate was refused, which no waiting mends."""
+    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+    return isinstance(reason, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason)
 
 
 def _chunks(response: Any) -> Iterator[bytes]:
@@ -324,6 +334,7 @@ def _client(settings: S3Settings, url: str, threads: int, *, answer_s: float) ->
         host.rstrip("/"),
         access_key=settings.access_key,
         secret_key=settings.secret_key,
+        session_token=settings.session_token or None,
         region=settings.region,
         secure=scheme != "http",
         http_client=pool,

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -36,19 +37,26 @@ class MinioServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def trusts(self) -> ssl.SSLContext | None:
+        """Whom a client of it is to trust; None: who is usually trusted."""
+        return None
+
     def start(self) -> None:
         environment = {
             **os.environ, "MINIO_ROOT_USER": KEYS[0], "MINIO_ROOT_PASSWORD": KEYS[1], "MINIO_BROWSER": "off",
             "HOME": str(self.folder),
         }  # fmt: skip
         self.process = subprocess.Popen(
-            [self.program, "server", "--quiet", "--address", f"127.0.0.1:{self.port}", str(self.folder / "data")],
+            [
+                self.program, "server", "--quiet", "--address", f"127.0.0.1:{self.port}",
+                "--certs-dir", str(self.folder / "certs"), str(self.folder / "data"),
+            ],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
-                with urllib.request.urlopen(f"{self.url}/minio/health/ready", timeout=1):
+                with urllib.request.urlopen(f"{self.url}/minio/health/ready", timeout=1, context=self.trusts()):
                     return
             except OSError:
                 assert self.process.poll() is None, "the S3 server has ended"
