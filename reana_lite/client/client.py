@@ -353,7 +353,7 @@ class Client:
 
     def verdicts(self, campaign: str) -> dict[str, str]:
         """The verdicts of a campaign's runs that have one, by run."""
-        (table,) = self.compare(campaigns=[self.campaign(campaign).id])
+        table = self.compare(campaigns=[self.campaign(campaign).id])[0]
         return {row["run"]: row["verdict"] for row in table.rows if row.get("run") and row.get("verdict")}
 
     def extend(
