@@ -3,13 +3,18 @@
 COMPONENTS="etcd apiserver containerd minio postgres controller-manager scheduler kubelet kube-proxy coredns kube-router"
 ALL_COMPONENTS="$COMPONENTS kwok"
 
+# It writes its number itself: whoever kills us meanwhile leaves none that nobody knows. It keeps nothing open of ours, nor of
+# those who called us: a lock (flock) around `up` would be held for as long as the cluster lives.
+# shellcheck disable=SC2016
+AS_A_DAEMON='echo $$ >"$0.new" && mv "$0.new" "$0"
+for fd in /proc/$$/fd/*; do fd=${fd##*/}; case $fd in 0 | 1 | 2 | 255) ;; *) eval "exec $fd>&-" 2>/dev/null ;; esac; done
+exec "$@"'
+
 # spawn NAME COMMAND...: in the cluster's network, in a session of its own, with its log in $STATE/log
 spawn() {
   local name=$1; shift
-  # it writes its number itself: whoever kills us here leaves none that nobody knows
-  # shellcheck disable=SC2016
-  setsid sh -c 'echo $$ >"$0.new" && mv "$0.new" "$0"; exec "$@"' "$STATE/run/$name.pid" \
-    nsenter --net="/run/netns/$NETNS" "$@" >>"$STATE/log/$name.log" 2>&1 </dev/null 9>&- 8>&- &
+  setsid bash -c "$AS_A_DAEMON" "$STATE/run/$name.pid" nsenter --net="/run/netns/$NETNS" "$@" \
+    >>"$STATE/log/$name.log" 2>&1 </dev/null &
   echo $! >"$STATE/run/$name.pid.up" && mv "$STATE/run/$name.pid.up" "$STATE/run/$name.pid"
 }
 pid_of() { cat "$STATE/run/$1.pid" 2>/dev/null || true; }
