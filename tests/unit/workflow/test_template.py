@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reana_lite.workflow.template import FILL_ERRORS, fill, flattened, plain
+from reana_lite.workflow.template import FILL_ERRORS, as_given, fill, flattened
 
 VALUES: dict[str, Any] = {
     "n": 5,
@@ -109,6 +109,6 @@ def test_commands_join_lists_of_the_first_level() -> None:
 
 
 def test_published_texts_keep_lists() -> None:
-    assert plain({"a": [1]}) == ([], {"a": [1]})
-    assert plain([[1]]) == ([[1]], {})
-    assert plain(3) == ([], {"value": 3})
+    assert as_given({"a": [1]}) == ([], {"a": [1]})
+    assert as_given([[1]]) == ([[1]], {})
+    assert as_given(3) == ([], {"value": 3})
