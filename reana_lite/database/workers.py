@@ -6,12 +6,12 @@ there are and what they do is told by queue.py.
 
 from __future__ import annotations
 
+import heapq
 import os
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, case, func, or_, select
 
 from reana_lite.database import jobs, statements, tables
 from reana_lite.database.database import Database
@@ -87,7 +87,7 @@ def claim_runs(
     """
     only = None if only is None else list(only)
     with database.peek() as peek:
-        if peek.connection.execute(_claimable(peek, only, campaign).limit(1)).first() is None:
+        if peek.connection.execute(_claimable(peek, only, campaign).order_by(None).limit(1)).first() is None:
             return []
     with database.transaction() as transaction:
         renew(transaction, worker, lease_s=lease_s)
@@ -96,13 +96,12 @@ def claim_runs(
             limited = statement if limit is None else statement.limit(limit)
             rows: Sequence[Any] = transaction.connection.execute(limited.with_for_update(skip_locked=True)).all()
         else:
-            rows = _fair_share(transaction, statement, limit)
-        now = transaction.clock()
-        for row in rows:
-            values: dict[str, Any] = {"worker": worker, "epoch": row.epoch + 1, "state": "running"}
-            if row.state == "queued":
-                values["started_at"] = now
-            transaction.connection.execute(_runs.update().where(_runs.c.id == row.id).values(values))
+            rows = _fair_share(transaction, limit)
+        ids = [row.id for row in rows]
+        started = case((_runs.c.state == "queued", transaction.clock()), else_=_runs.c.started_at)
+        values = {"worker": worker, "epoch": _runs.c.epoch + 1, "state": "running", "started_at": started}
+        for some in statements.chunks(ids):
+            transaction.connection.execute(_runs.update().where(_runs.c.id.in_(some)).values(values))
         return [(row.id, row.epoch + 1) for row in rows]
 
 
@@ -121,52 +120,93 @@ def _claimable(transaction: Transaction, only: Iterable[str] | None, campaign: s
     return statement if only is None else statement.where(_runs.c.id.in_(list(only)))
 
 
-def _fair_share(transaction: Transaction, statement: Any, limit: int) -> list[Any]:
+def _fair_share(transaction: Transaction, limit: int) -> list[Any]:
     """Of what may be claimed, that of the owner with the fewest runs under way, again and again.
 
-    An owner with none gets one even if `limit` is used up: nobody waits for the end of another's campaign.
+    An owner with none gets one even if `limit` is used up: nobody waits for the end of another's campaign. What it costs
+    does not depend on how many runs wait: of each owner only the first ones are read, in the order of an index.
     """
-    waiting: dict[str, deque[Any]] = {}
     live = transaction.live_workers()
-    held = {owner: _held_by(transaction, owner, live) for owner in _owners(transaction)}
-    for owner, count in held.items():
-        some = limit if count or limit > 0 else 1
-        if some > 0:
-            its = statement.where(_runs.c.owner == owner).limit(some).with_for_update(skip_locked=True)
-            if rows := transaction.connection.execute(its).all():
-                waiting[owner] = deque(rows)
+    held = _held(transaction, live)
+    abandoned = _abandoned(transaction, live)
+    owners = {*_owners(transaction), *abandoned}
+    few = 1 + limit // max(1, len(owners))  # at a time: as many as fall to each, if all have enough
+    lines = {
+        owner: heapq.merge(abandoned.get(owner, ()), _queued(transaction, owner, few), key=_urgency) for owner in owners
+    }
+    order = [(held.get(owner, 0), owner) for owner in lines]
+    heapq.heapify(order)
     taken: list[Any] = []
-    while waiting:
-        owner = min(waiting, key=lambda one: (held[one], one))
-        if len(taken) >= limit and held[owner]:
+    while order:
+        count, owner = order[0]
+        if len(taken) >= limit and count:
             break
-        taken.append(waiting[owner].popleft())
-        held[owner] += 1
-        if not waiting[owner]:
-            del waiting[owner]
+        row = next(lines[owner], None)
+        if row is None:
+            heapq.heappop(order)
+        else:
+            taken.append(row)
+            heapq.heapreplace(order, (count + 1, owner))
     return taken
 
 
-def _held_by(transaction: Transaction, owner: str, live: Sequence[str]) -> int:
-    """How many runs of an owner live workers hold."""
-    statement = select(func.count()).where(_runs.c.state == "running", _runs.c.owner == owner, _runs.c.worker.in_(live))
-    return int(transaction.connection.execute(statement).scalar_one())
+_CLAIMED = (_runs.c.id, _runs.c.epoch, _runs.c.state, _runs.c.priority, _runs.c.queued_at, _runs.c.owner)
+
+
+def _urgency(row: Any) -> tuple[int, float, str]:
+    return -row.priority, row.queued_at, row.id
+
+
+def _held(transaction: Transaction, live: Sequence[str]) -> dict[str, int]:
+    """How many runs of each owner live workers hold."""
+    running = (_runs.c.state == "running") & _runs.c.worker.in_(live)
+    statement = select(_runs.c.owner, func.count()).where(running).group_by(_runs.c.owner)
+    return {row[0]: row[1] for row in transaction.connection.execute(statement)}
+
+
+def _abandoned(transaction: Transaction, live: Sequence[str]) -> dict[str, list[Any]]:
+    """Runs whose worker is gone, by owner, each in the order in which they are taken up."""
+    gone = (_runs.c.state == "running") & _runs.c.worker.not_in(live)
+    found: dict[str, list[Any]] = {}
+    for row in transaction.connection.execute(select(*_CLAIMED).where(gone).with_for_update(skip_locked=True)):
+        found.setdefault(row.owner, []).append(row)
+    return {owner: sorted(rows, key=_urgency) for owner, rows in found.items()}
+
+
+def _queued(transaction: Transaction, owner: str, few: int) -> Iterator[Any]:
+    """Runs of an owner that are queued, the most urgent and longest waiting first; read so many at a time."""
+    mine = (_runs.c.state == "queued") & (_runs.c.owner == owner)
+    highest = select(func.max(_runs.c.priority)).where(mine)
+    priority = transaction.connection.execute(highest).scalar()
+    while priority is not None:
+        level = select(*_CLAIMED).where(mine, _runs.c.priority == priority)
+        level = level.order_by(_runs.c.queued_at, _runs.c.id).limit(few).with_for_update(skip_locked=True)
+        rows = transaction.connection.execute(level).all()
+        while rows:
+            yield from rows
+            if len(rows) < few:
+                break
+            later = or_(
+                _runs.c.queued_at > rows[-1].queued_at,
+                and_(_runs.c.queued_at == rows[-1].queued_at, _runs.c.id > rows[-1].id),
+            )
+            # said once more in a way that the index knows
+            rows = transaction.connection.execute(level.where(_runs.c.queued_at >= rows[-1].queued_at, later)).all()
+        priority = transaction.connection.execute(highest.where(_runs.c.priority < priority)).scalar()
 
 
 def _owners(transaction: Transaction) -> list[str]:
-    """Owners of runs that are queued or running: one look into the index for each, however many runs there are."""
-    found: set[str] = set()
-    for state in ("queued", "running"):
-        last: str | None = None
-        while True:
-            statement = select(func.min(_runs.c.owner)).where(_runs.c.state == state)
-            if last is not None:
-                statement = statement.where(_runs.c.owner > last)
-            last = transaction.connection.execute(statement).scalar()
-            if last is None:
-                break
-            found.add(last)
-    return sorted(found)
+    """Owners of runs that are queued: one look into the index for each, however many runs there are."""
+    first = select(func.min(_runs.c.owner).label("owner")).where(_runs.c.state == "queued")
+    owners = first.cte("owners", recursive=True)
+    after = (
+        select(func.min(_runs.c.owner))
+        .where(_runs.c.state == "queued", _runs.c.owner > owners.c.owner)
+        .correlate(owners)
+        .scalar_subquery()
+    )
+    owners = owners.union_all(select(after).where(owners.c.owner.is_not(None)))
+    return list(transaction.connection.execute(select(owners.c.owner).where(owners.c.owner.is_not(None))).scalars())
 
 
 def standing(transaction: Transaction, runs: Sequence[str]) -> dict[str, tuple[str, int]]:

@@ -28,7 +28,8 @@ from reana_lite.worker.turn import POLL_S, Active, Hands, Overtaken, Place, Turn
 class Beginnings:
     """See the module. `worker` is its name in the database; the bounds are those of Worker.
 
-    `under_way`: jobs of each owner, where that decided who was next; `give_nothing`: a bound is reached.
+    `under_way`: jobs of each owner, where that decides who is next: counted now and then, kept up by what is begun and ends
+    here in between; `give_nothing`: a bound is reached.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Beginnings:
         self.memory_limit_bytes = memory_limit_bytes
         self.under_way: dict[str, int] = {}
         self.give_nothing = False
+        self._count_again_at = 0.0
         self._quotas: dict[str, int] = {}
         self._quotas_at = -POLL_S
         self._warned: set[tuple[str, str]] = set()
@@ -80,6 +82,8 @@ class Beginnings:
         for drive in self.hands.drives.values():
             if drive.later:
                 drive.due(now)
+        for owner, count in turn.freed.items():
+            self.under_way[owner] = self.under_way.get(owner, 0) - count
         drives = self._eager()
         room = self._room(drives, turn) if drives else 0
         gone: set[Place] = {*turn.spoiled}
@@ -119,9 +123,10 @@ class Beginnings:
         for key, attempt in turn.forgotten:
             jobs.forget(transaction, key, attempt)
         reused = [place for place in turn.reused if place not in gone]
+        counted = self._allowed(transaction, turn)
         chosen = [
             (key, drive, submit)
-            for key, drive, submit in self._allowed(transaction, turn)
+            for key, drive, submit in counted
             if drive.trouble is None and drive.finish is None and submit.node not in drive.released
         ]
         try:
@@ -157,6 +162,10 @@ class Beginnings:
             drive.nodes[submit.node] = NodeRow(key, claim.attempt, "queued")
             if claim.begun:
                 turn.begun.append((key, claim.attempt, drive, submit))
+        begun = {key for key, *_ in turn.begun}
+        for key, drive, _ in counted:
+            if key not in begun:
+                self.under_way[drive.owner] -= 1
 
     def reasons(self) -> dict[str, str]:
         """Why runs that have jobs to begin have not begun them, for at most a hundred of them."""
@@ -185,16 +194,18 @@ class Beginnings:
         if room <= 0:
             return 0
         owners = {drive.owner for drive in drives}
-        self.under_way = {}
         with self.database.peek() as peek:
             self._read_quotas(peek)
-            if len(owners) > 1 or self._is_limited(owners):
+            if (len(owners) > 1 or self._is_limited(owners)) and time.monotonic() >= self._count_again_at:
+                begun_at = time.monotonic()
                 self.under_way = jobs.open_by_owner(peek)
+                took_s = time.monotonic() - begun_at
+                self._count_again_at = begun_at + max(POLL_S, 25 * took_s)  # at most a 25th of our time
+                for owner, count in turn.freed.items():  # not written yet
+                    self.under_way[owner] = self.under_way.get(owner, 0) - count
             if self.jobs_at_most:
                 open_jobs = sum(jobs.open_by_owner(peek, self.backend.name).values()) - sum(turn.freed.values())
                 room = min(room, self.jobs_at_most - open_jobs)
-        for owner, count in turn.freed.items():  # not written yet
-            self.under_way[owner] = self.under_way.get(owner, 0) - count
         allowed = any(self._may_begin(owner) for owner in owners)
         self.give_nothing = room <= 0 or not allowed
         return 0 if self.give_nothing else room

@@ -359,6 +359,39 @@ def test_the_images_of_an_analysis_are_those_its_newest_steps_ran_in(database: D
 # -- workers and leases --------------------------------------------------------------------------------------------
 
 
+def test_runs_are_taken_up_in_order_however_few_at_a_time(database: Database, clock: Clock) -> None:
+    """By owner in turns; within an owner by priority, then the longest waiting, then by name: many wait since one moment."""
+    wanted: dict[str, list[str]] = {"a": [], "b": []}
+    for owner in wanted:
+        for n in range(12):
+            clock.now = 1000.0 + n // 5  # ties
+            new_run(database, f"{owner}{n:02}", owner=owner, priority=n % 3)
+            wanted[owner].append(f"{owner}{n:02}")
+        wanted[owner].sort(key=lambda run: (-(int(run[1:]) % 3), int(run[1:]) // 5, run))
+    taken: list[str] = []
+    for limit in (1, 2, 3, 5, 7, 100):
+        taken += [run for run, _ in workers.claim_runs(database, "w", lease_s=600, limit=limit)]
+    assert len(taken) == len(set(taken)) == 24
+    for owner, runs in wanted.items():
+        assert [run for run in taken if run[0] == owner] == runs
+    for end in range(2, 24, 2):
+        assert abs(sum(run[0] == "a" for run in taken[:end]) - end / 2) <= 1, "they take turns"
+    assert workers.claim_runs(database, "w", lease_s=600, limit=5) == []
+    started = {database.get_run(run).started_at for run in taken}
+    assert started == {clock.now}
+
+
+def test_an_abandoned_run_keeps_its_place_and_its_start(database: Database, clock: Clock) -> None:
+    for n in range(4):
+        clock.now = 1000.0 + n
+        new_run(database, f"r{n}", priority=int(n == 3))
+    ((first, _),) = workers.claim_runs(database, "gone", lease_s=10, only=["r1"])
+    began = database.get_run(first).started_at
+    clock.now = 5000.0
+    assert workers.claim_runs(database, "w", lease_s=60, limit=3) == [("r3", 1), ("r0", 1), ("r1", 2)]
+    assert database.get_run("r1").started_at == began != clock.now
+
+
 def test_runs_are_taken_once_the_urgent_and_early_first(database: Database, clock: Clock) -> None:
     for n, priority in enumerate((0, 5, 0, 5)):
         clock.now += 1

@@ -16,7 +16,7 @@ from reana_lite.backends.memory import MemoryBackend
 from reana_lite.database import jobs
 from reana_lite.errors import Unavailable
 from reana_lite.job import Cause, JobOutcome, JobState
-from reana_lite.worker import holding, turn
+from reana_lite.worker import Worker, holding, turn
 
 READS = ("manifest", "open", "log", "rescan", "check", "damage", "size_bytes", "kept_at")
 
@@ -164,15 +164,21 @@ def test_outputs_that_are_forgotten_while_they_are_looked_at_are_computed_again(
     assert again[0] in {(node.key, node.attempt) for node in house.database.nodes_of(second)}
 
 
+def three_under_way(house: House, backend: MemoryBackend) -> tuple[Worker, list[str]]:
+    """Three runs, each with its first job under way."""
+    worker = house.worker(backend)
+    texts = {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
+    runs = [house.begin(name, text, ns=[]) for name, text in texts.items()]
+    house.turn(worker, until=lambda: len(backend.tasks) == 3)
+    return worker, runs
+
+
 def test_a_turn_stands_still_for_a_storage_only_so_long(
     house: House, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn, "STAND_S", 1e-9)
     backend = MemoryBackend(house.storage, manual=True)
-    worker = house.worker(backend)
-    texts = {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
-    runs = [house.begin(name, text, ns=[]) for name, text in texts.items()]
-    house.turn(worker, until=lambda: len(backend.tasks) == 3)
+    worker, runs = three_under_way(house, backend)
     for place in list(backend.tasks):
         backend.begin(*place)
         backend.end(*place, files={"out": b"1"})
@@ -201,10 +207,7 @@ def test_what_was_kept_back_is_in_the_next_turn_even_if_this_one_fails(
 ) -> None:
     monkeypatch.setattr(turn, "STAND_S", 1e-9)
     backend = MemoryBackend(house.storage, manual=True)
-    worker = house.worker(backend)
-    texts = {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
-    runs = [house.begin(name, text, ns=[]) for name, text in texts.items()]
-    house.turn(worker, until=lambda: len(backend.tasks) == 3)
+    worker, runs = three_under_way(house, backend)
     for place in list(backend.tasks):
         backend.end(*place, files={"out": b"1"})
 
