@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.parse
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +38,23 @@ def test_the_real_nodes_are_ready(core: Any) -> None:
     nodes = {n.metadata.name: {c.type: c.status for c in n.status.conditions} for n in core.list_node().items}
     assert nodes
     assert {name: conditions.get("Ready") for name, conditions in nodes.items()} == dict.fromkeys(nodes, "True")
+
+
+def test_its_programs_hold_nothing_of_whoever_brought_it_up(cluster: Cluster) -> None:
+    """A lock around `up` would be held for as long as the cluster lives."""
+    if "RECAST_DEV_STATE" not in cluster.settings:
+        pytest.skip("only the dev cluster of k8s/dev has its programs on this machine")
+    state = Path(cluster.settings["RECAST_DEV_STATE"])
+    seen = 0
+    for name in (state / "run").glob("*.pid"):
+        folder = Path("/proc", name.read_text().strip(), "fd")
+        opened = [os.readlink(there) for there in folder.iterdir()] if folder.is_dir() else []  # noqa: PTH115
+        seen += bool(opened)
+        assert not [there for there in opened if there.endswith(".lock") and not there.startswith(f"{state}/")], (
+            name.stem
+        )
+        assert str(state / "lock") not in opened, name.stem
+    assert seen > 5
 
 
 def test_a_service_is_found_by_name_from_a_pod(core: Any, namespace: str, run_pod: RunPod) -> None:

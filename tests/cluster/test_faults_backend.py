@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 import kubernetes
@@ -13,7 +14,7 @@ from one_job import HOLD, OWN, begun, end, task
 from running_cluster import Cluster, wait_until
 
 from reana_lite.backends.kubernetes import pod
-from reana_lite.job import Cause, Environment, EnvironmentKind, JobState
+from reana_lite.job import RUN_ROOT, Cause, Environment, EnvironmentKind, Input, JobState
 
 pytestmark = pytest.mark.slow
 
@@ -123,3 +124,21 @@ def test_while_the_api_server_is_away_everything_waits(cluster: Cluster, backend
         assert backend.wait(15.0) == []
     ends = {report.key: report.outcome.state for report in (end(backend), end(backend))}
     assert ends == {"before": JobState.FINISHED, "during": JobState.FINISHED}
+
+
+def test_bringing_inputs_is_not_of_the_time_limit_of_a_step(backend: Any, storage: Any) -> None:
+    """Many small files take longer to bring than the step may take; it takes less, and all its time is left to it."""
+    placed = storage.keep_bytes({f"{number:04}": b"%d" % number for number in range(4000)}, f"{RUN_ROOT}/many")
+    inputs = (Input(f"{RUN_ROOT}/many", placed.key, 0, placed.digest),)
+    line = f"sleep 1; ls {RUN_ROOT}/many | wc -l > {OWN}/n"
+    backend.submit([replace(task("brought", line, timeout_s=2.0), inputs=inputs)])
+    outcome = end(backend).outcome
+    assert outcome.state is JobState.FINISHED, outcome.message
+    with storage.open("brought", 1, "n") as stream:
+        assert int(stream.read()) == 4000
+    if outcome.details["phases"]["stage-in"] < 1.5:
+        pytest.skip(f"inputs came too soon here to tell: {outcome.details['phases']}")
+    backend.submit([replace(task("late", f"ls {RUN_ROOT}/many >{OWN}/n; sleep 30", timeout_s=2.0), inputs=inputs)])
+    outcome = end(backend).outcome
+    assert (outcome.cause, outcome.state) == (Cause.TIME, JobState.FAILED)
+    assert 1.5 < outcome.details["phases"]["step"] < 12.0
