@@ -111,6 +111,19 @@ def launches(steps: dict[tuple[str, int], simulated.Seen]) -> str:
     return ", ".join(told)
 
 
+def waits(steps: dict[tuple[str, int], simulated.Seen]) -> str:
+    """Median seconds of what a step waits for: its Job, its pod's start, its end."""
+    seen = [one for one in steps.values() if one.ended_at and one.created_at]
+    if not seen:
+        return "-"
+    parts = (
+        ("submitted to created", [one.created_at - one.submitted_at for one in seen]),  # created: whole seconds
+        ("created to running", [one.running_at - one.created_at for one in seen]),
+        ("running to ended", [one.ended_at - one.running_at for one in seen]),
+    )
+    return "median s: " + ", ".join(f"{what} {statistics.median(values):.1f}" for what, values in parts)
+
+
 def quantiles(rows: list[tuple[float, float]]) -> str:
     values = sorted(value for _, value in rows)
     if len(values) < 2:
@@ -154,6 +167,7 @@ def watch(worker: subprocess.Popen[bytes], stagers: simulated.Stagers, *, total:
         f"{quantiles(rows[len(rows) // 2 - tenth // 2 : len(rows) // 2 + tenth // 2 + 1])}, last tenth "
         f"{quantiles(rows[-tenth:])}",
         launches(stagers.steps),
+        waits(stagers.steps),
         "cores of the others: " + ", ".join(f"{name} {spent_s / wall:.2f}" for name, spent_s in busiest),
     ]
 
