@@ -7,6 +7,7 @@ A patch is submitted as its bytes, so that one that was made in memory (`jsonpat
 that of `pyhf.PatchSet(...)["gluino_1000"]`) needs no file.
 """
 
+import argparse
 import csv
 import json
 import sys
@@ -15,15 +16,20 @@ from pathlib import Path
 from reana_lite.client import Client
 
 
-def main(analysis: str, patchset: str, *names: str) -> None:
-    patches = json.loads(Path(patchset).read_text())["patches"]
-    wanted = [patch for patch in patches if not names or patch["metadata"]["name"] in names]
+def main() -> None:
+    parser = argparse.ArgumentParser(description="CLs of an analysis for patches of a pyhf patchset.")
+    parser.add_argument("analysis")
+    parser.add_argument("patchset", type=Path)
+    parser.add_argument("names", nargs="*", help="patches of it; all, if none is named")
+    given = parser.parse_args()
+    patches = json.loads(given.patchset.read_text())["patches"]
+    wanted = [patch for patch in patches if not given.names or patch["metadata"]["name"] in given.names]
 
     with Client() as client:
         runs = []
         for patch in wanted:
             name = patch["metadata"]["name"]
-            runs.append((name, client.submit(analysis, json.dumps(patch["patch"]).encode(), name=name)))
+            runs.append((name, client.submit(given.analysis, json.dumps(patch["patch"]).encode(), name=name)))
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["patch", "verdict", "cls_observed", "cls_expected", "mu_limit_observed"])
         for name, run in runs:
@@ -32,4 +38,4 @@ def main(analysis: str, patchset: str, *names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

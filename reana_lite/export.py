@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from reana_lite.comparison import (
     MassPlane,
     Outcome,
+    Overlap,
     Published,
     Status,
     Table,
     axes_of,
     cross_check,
     mass_limit,
+    mass_limits,
     mass_limits_table,
     mass_plane,
+    overlap,
     rank_analyses,
     rank_theories,
     results_table,
@@ -127,6 +130,11 @@ class Compared:
             )
         return mass_plane(self.placed, self.x, self.y)
 
+    def together(self) -> Overlap | None:
+        """Several campaigns in the plane, a contour of each; None where there is one; InvalidInput if they are of other
+        axes, or say too little."""
+        return overlap(self.placed, self.x, self.y) if self.x and self.y else None
+
 
 def compared(
     gathering: Gathering, *, x: str = "", y: str = "", at: Mapping[str, float] | None = None,
@@ -161,10 +169,18 @@ def tables_of(
     found = [cross_check(one.outcomes, grid) for _, grid in one.published if grid.points]
     if not found:
         found = [results_table(one.outcomes, axes=axes)]
-    if one.x and len(one.placed) > 1:
+    if one.x and _is_row(one):
         limits = _mass_limits(one, required=False)
         found += [limits] if limits.rows else []
     return found
+
+
+def _is_row(one: Compared) -> bool:
+    """Whether an analysis has two places on the axis: runs that have nothing in common make no mass limit."""
+    places: dict[str, set[float | None]] = {}
+    for outcome in one.placed:
+        places.setdefault(outcome.analysis, set()).add(outcome.number(one.x))
+    return any(len(there) > 1 for there in places.values())
 
 
 def _mass_limits(one: Compared, *, required: bool) -> Table:
@@ -174,11 +190,8 @@ def _mass_limits(one: Compared, *, required: bool) -> Table:
     others = [axis for axis in one.gathering.axes if axis != one.x]
     if one.y and one.y not in others:
         others.append(one.y)
-    limits = []
     try:
-        for at, row in rows_of(one.placed, one.x, others):
-            if required or len({o.number(one.x) for o in row}) > 1:
-                limits.append(mass_limit(row, one.x, at={**one.at, **at}))
+        limits = mass_limits(one.placed, one.x, others, at=one.at, least=1 if required else 2)
     except InvalidInput:
         if required:
             raise
@@ -219,8 +232,12 @@ def draw(one: Compared, path: Path, *, rank: str = "", quantity: str = "") -> No
     if rank:
         plots.plot_ranking(one.outcomes, path, axes=one.gathering.axes)
     elif one.y or quantity or page:
-        plane = one.plane()
         overlays = _overlays(one)
+        found = one.together() if not quantity else None
+        if found is not None:
+            (plots.write_page if page else plots.plot_overlap)(found, path, overlays=overlays)
+            return
+        plane = one.plane()
         if quantity:
             plots.plot_map(plane, fields.quantity(quantity, plane.outcomes), path, overlays=overlays)
         elif page:

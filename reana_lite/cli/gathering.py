@@ -14,6 +14,7 @@ from reana_lite.result import read_result, result_of
 
 if TYPE_CHECKING:
     from reana_lite.cli.screen import Installation
+    from reana_lite.comparison.axis import Axes
     from reana_lite.database import RunRecord
     from reana_lite.database.campaigns import CampaignRecord, PointRecord
     from reana_lite.theory.parameters import Value
@@ -23,20 +24,32 @@ def gather(installation: Installation, names: Sequence[str], *, whole: bool = Fa
     """The results behind names of this installation: see `gathered`."""
 
     def of_name(name: str) -> tuple[dict[str, Gathered], list[str]]:
+        from reana_lite.catalogue import Catalogue, Sources, axes_of
+
+        catalogue = Catalogue(Sources.from_environment())
         campaign = _campaign(installation, name)
         if campaign is None:
             record = installation.database.get_run(name, owner=installation.settings.user)
-            return {record.id: _of_run(installation, record)}, []
+            targets = [str(record.request.get("target", "")), record.analysis]
+            return {record.id: named(_of_run(installation, record), axes_of(targets, catalogue))}, []
         from reana_lite.database import campaigns
 
         items: dict[str, Gathered] = {}
         axes: list[str] = []
+        known = axes_of([*campaign.request.targets], catalogue)
         for point in campaigns.all_points(installation.database, campaign.id):
-            items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = _of_point(installation, point)
+            item = named(_of_point(installation, point), known, campaign=campaign.name)
+            items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = item
             axes += [axis for axis in point.point.values if axis not in axes]
         return items, axes
 
     return gathered(names, of_name, whole=whole)
+
+
+def named(item: Gathered, axes: Axes, *, campaign: str = "") -> Gathered:
+    """The same with what its axes are called, as analyses declare them, and the campaign that it is a point of."""
+    outcome = replace(item.outcome, campaign=campaign, axes={**item.outcome.axes, **axes})
+    return replace(item, outcome=outcome)
 
 
 def gathered(

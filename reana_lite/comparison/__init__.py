@@ -16,7 +16,7 @@ exports      what pyhf and SModelS read
 from reana_lite.comparison.difference import what_changed
 from reana_lite.comparison.masslimit import MassLimit, MassPlane, Reach, mass_limit, mass_plane, rows_of
 from reana_lite.comparison.outcome import Outcome, Status, axes_of, by_theory, most_sensitive, outcome_of
-from reana_lite.comparison.overlap import Overlap, campaigns_of, overlap
+from reana_lite.comparison.overlap import Overlap, campaigns_of, mass_limits, overlap
 from reana_lite.comparison.published import Published, PublishedPoint, cross_check, read_published
 from reana_lite.comparison.ranking import rank_analyses, rank_theories
 from reana_lite.comparison.references import (
@@ -56,6 +56,7 @@ __all__ = [
     "found_in",
     "in_words",
     "mass_limit",
+    "mass_limits",
     "mass_limits_table",
     "mass_plane",
     "most_sensitive",

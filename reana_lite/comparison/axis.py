@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from reana_lite.analysis import Analysis, Parameter
+from reana_lite.analysis import Analysis
 
 KNOWN = {
     "m_gluino": ("m(g̃)", r"m(\tilde{g})"), "m_squark": ("m(q̃)", r"m(\tilde{q})"),
@@ -21,7 +22,7 @@ KNOWN = {
 }  # fmt: skip
 """Names of masses by convention: as letters can, and in LaTeX."""
 
-_BAD = re.compile(r"[$%#&~\n]|\\(?:input|include|write|def|csname|catcode|openin|read)\b")
+_BAD = re.compile(r"[$%#&~\n]|\\(?:input|include|write|def|csname|catcode|openin|read)(?![A-Za-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,12 @@ class Axis:
     @property
     def heading(self) -> str:
         """The same with its unit: "m(g̃) [GeV]"."""
-        return f"{self.text} [{self.unit}]" if self.unit else self.text
+        return self.text + self.in_brackets
+
+    @property
+    def in_brackets(self) -> str:
+        """Its unit as the end of a heading: " [GeV]"; "" where it has none."""
+        return f" [{self.unit}]" if self.unit else ""
 
     @property
     def math(self) -> str:
@@ -69,13 +75,14 @@ def axis_of(name: str, *declared: Axes) -> Axis:
 
 def declared_axes(analysis: Analysis) -> dict[str, Axis]:
     """The axes of an analysis's scans, and its parameters, which can be axes, too."""
-    found: dict[str, Axis] = {}
-    for parameter in (*(axis for scan in analysis.scans for axis in scan.axes), *analysis.parameters):
-        axis = _declared(parameter)
-        before = found.get(parameter.name)
-        if before is None or (axis.title and not before.title):
-            found[parameter.name] = axis
-    return found
+    schemas = [(one.name, one.schema) for scan in analysis.scans for one in scan.axes]
+    return _declared([*schemas, *((one.name, one.schema) for one in analysis.parameters)])
+
+
+def described_axes(document: Mapping[str, Any]) -> dict[str, Axis]:
+    """The same of an analysis as the API describes it."""
+    schemas = [pair for scan in document["scans"].values() for pair in scan["axes"].items()]
+    return _declared([*schemas, *document["parameters"]["properties"].items()])
 
 
 def joined(many: Iterable[Axes]) -> dict[str, Axis]:
@@ -88,11 +95,12 @@ def joined(many: Iterable[Axes]) -> dict[str, Axis]:
     return found
 
 
-def _declared(parameter: Parameter) -> Axis:
-    title, latex = parameter.schema.get("title"), parameter.schema.get("latex")
-    return Axis(
-        parameter.name,
-        parameter.unit,
-        title if isinstance(title, str) else "",
-        latex if isinstance(latex, str) and not _BAD.search(latex) else "",
+def _declared(schemas: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Axis]:
+    return joined({name: _axis(name, schema)} for name, schema in schemas)
+
+
+def _axis(name: str, schema: Mapping[str, Any]) -> Axis:
+    unit, title, latex = (
+        text if isinstance(text := schema.get(key), str) else "" for key in ("unit", "title", "latex")
     )
+    return Axis(name, unit, title, "" if _BAD.search(latex) else latex)

@@ -141,6 +141,7 @@ def smodels_files(
         "implementedBy": "reana-lite", "comment": "efficiencies recomputed with the preserved analysis, not published ones",
     })}  # fmt: skip
     without = 0
+    limited: dict[str, tuple[Region, list[tuple[tuple[float, float], float]], tuple[float, float] | None]] = {}
     for region in first.regions:
         rows = [(masses, result.region(region.name).efficiency) for result, masses in kept
                 if any(r.name == region.name for r in result.regions)]  # fmt: skip
@@ -148,35 +149,44 @@ def smodels_files(
         if region.observed is None or region.background is None or not points:
             without += 1
             continue
-        folder = _UNSAFE.sub("_", region.name)
-        files[f"{folder}/dataInfo.txt"] = _lines(_data_info(region, first, folder))
-        files[f"{folder}/{name}.txt"] = _map(name, constraint, points)
+        limited[_UNSAFE.sub("_", region.name)] = region, points, _s95(region, first)
     if without:
         notes.append(f"{without} regions without observed, background or efficiency are left out")
+    known = {folder: one for folder, one in limited.items() if one[2] is not None}
+    if len(known) < len(limited):
+        what = "regions without an upper limit on their events"
+        notes.append(
+            f"{len(limited) - len(known)} {what} are left out, because SModelS needs one of each" if known else
+            f"all are {what}: SModelS needs `upperLimit` and `expectedUpperLimit` in each dataInfo.txt"
+        )  # fmt: skip
+    for folder, (region, points, limits) in (known or limited).items():
+        files[f"{folder}/dataInfo.txt"] = _lines(_data_info(region, first, folder, limits))
+        files[f"{folder}/{name}.txt"] = _map(name, constraint, points)
     return files, notes
 
 
-def _data_info(region: Region, result: Result, folder: str) -> dict[str, str]:
+def _data_info(region: Region, result: Result, folder: str, limits: tuple[float, float] | None) -> dict[str, str]:
     rows = {
         "dataType": "efficiencyMap", "dataId": folder, "observedN": f"{region.observed:g}",
         "expectedBG": f"{region.background:g}", "bgError": f"{region.background_error or 0.0:g}",
     }  # fmt: skip
-    observed, expected = _s95(region, result)
-    if observed is not None and expected is not None:
-        rows["upperLimit"] = f"{observed / result.lumi_ifb:.6g}*fb"
-        rows["expectedUpperLimit"] = f"{expected / result.lumi_ifb:.6g}*fb"
+    if limits is not None:
+        rows["upperLimit"], rows["expectedUpperLimit"] = (f"{one / result.lumi_ifb:.6g}*fb" for one in limits)
     return rows
 
 
-def _s95(region: Region, result: Result) -> tuple[float | None, float | None]:
-    """Upper limits on the events of a region: as the analysis gives them, else limit on mu times signal."""
+def _s95(region: Region, result: Result) -> tuple[float, float] | None:
+    """Upper limits on the events of a region, observed and expected: as the analysis gives them, else limit on mu times
+    signal; None where there is neither."""
     extra = result.document.get("extra")
     given = (extra.get("s95") or {}).get(region.name) if isinstance(extra, Mapping) else None
     if isinstance(given, Mapping) and isinstance(given.get("expected"), list) and len(given["expected"]) == 5:
-        return given.get("observed"), given["expected"][2]
+        observed, expected = given.get("observed"), given["expected"][2]
+        if isinstance(observed, int | float) and isinstance(expected, int | float):
+            return float(observed), float(expected)
     limit = next((one for one in result.limits if one.name == region.name and one.status == "ok"), None)
     if limit is None or not region.signal or limit.mu_limit_observed is None or limit.mu_limit_expected is None:
-        return None, None
+        return None
     return limit.mu_limit_observed * region.signal, limit.mu_limit_expected[2] * region.signal
 
 

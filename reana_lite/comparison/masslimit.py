@@ -25,6 +25,9 @@ _Take = Callable[[Outcome], float | None]
 _Meshes = dict[tuple[tuple[contour.XY, ...], tuple[contour.XY, ...]], contour.Mesh]
 _TINY = 1e-300
 
+NOTHING = "no point has this limit"
+"""Why a row says nothing at all."""
+
 ALPHA = 0.05
 """Excluded is what has CLs below it."""
 
@@ -107,13 +110,15 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class MassLimit:
-    """The reach of all curves along `axis`, at the place `at` on other axes."""
+    """The reach of all curves along `axis`, at the place `at` on other axes; of one `campaign` where several are held
+    against each other, "" of everything together."""
 
     axis: str
     reach: Mapping[str, Reach]
     at: Mapping[str, float] = field(default_factory=dict)
     method: str = METHOD_ROW
     axes: Axes = field(default_factory=dict)
+    campaign: str = ""
 
     def named(self, axis: str) -> Axis:
         """What an axis is called."""
@@ -132,7 +137,8 @@ class MassLimit:
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
         rows = {name: reach.to_dict() for name, reach in self.reach.items()}
-        return {"axis": self.axis, "at": dict(self.at), "method": self.method, **rows}
+        of = {"campaign": self.campaign} if self.campaign else {}
+        return {"axis": self.axis, **of, "at": dict(self.at), "method": self.method, **rows}
 
 
 def mass_limit(outcomes: Sequence[Outcome], axis: str, *, at: Mapping[str, float] | None = None) -> MassLimit:
@@ -162,7 +168,7 @@ def _reach(row: Sequence[Outcome], axis: str, take: _Take) -> Reach:
     logs = [_known(o, take) for o in row]
     known = [(x, z, o) for x, z, o in zip(places, logs, row, strict=True) if z is not None]
     if not known:
-        return Reach(None, why="no point has this limit")
+        return Reach(None, why=NOTHING)
     xs, zs = [x for x, _, _ in known], [z for _, z, _ in known]
     span = f"from {xs[0]:g} to {xs[-1]:g}"
     found = contour.crossings(xs, zs)

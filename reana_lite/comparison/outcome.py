@@ -54,6 +54,7 @@ class Outcome:
     verdict_xsec_up: Verdict | None = None
     verdict_xsec_down: Verdict | None = None
     likelihood: str = ""
+    method: str = ""
     cls_observed: float | None = None
     cls_expected: float | None = None
     observed: float | None = None
@@ -132,6 +133,7 @@ def _with_limit(outcome: Outcome, best: Limit) -> Outcome:
     mc = best.extra.get("r_mc_error")
     return replace(
         outcome,
+        method=best.method,
         cls_observed=best.cls_observed,
         cls_expected=best.cls_expected[2] if best.cls_expected else None,
         observed=best.mu_limit_observed,

@@ -6,10 +6,11 @@ counts); two campaigns of one analysis that share places have none: which of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reana_lite.comparison.masslimit import MassPlane, mass_plane
+from reana_lite.comparison.masslimit import MassLimit, MassPlane, mass_limit, mass_plane, rows_of
 from reana_lite.comparison.outcome import Outcome, Status, axes_named, by_theory, most_sensitive
 from reana_lite.errors import InvalidInput
 
@@ -50,6 +51,37 @@ def overlap(outcomes: Sequence[Outcome], x: str, y: str) -> Overlap | None:
         whole = replace(parts[0][1], outcomes=picked, curves=none, bands={}, invalid=(),
                         axes=axes_named(placed, [x, y]))  # fmt: skip
         return Overlap(parts, whole, merged=False)
+
+
+def mass_limits(
+    outcomes: Sequence[Outcome], axis: str, others: Sequence[str], *, at: Mapping[str, float] | None = None,
+    least: int = 1,
+) -> list[MassLimit]:  # fmt: skip
+    """The mass limit of every row along `axis` that has `least` places; of several campaigns of each, too.
+
+    Rows of all campaigns together are left out where one analysis has a place twice; with one campaign that raises
+    InvalidInput, as do outcomes without a place on the axes.
+    """
+    groups = campaigns_of(outcomes)
+    if len(groups) < 2:
+        return _limits(outcomes, axis, others, at or {}, least)
+    found = []
+    with contextlib.suppress(InvalidInput):
+        found = _limits(outcomes, axis, others, at or {}, least)
+    for name, group in groups.items():
+        found += [
+            replace(limit, campaign=name or "single runs") for limit in _limits(group, axis, others, at or {}, least)
+        ]
+    return found
+
+
+def _limits(
+    outcomes: Sequence[Outcome], axis: str, others: Sequence[str], at: Mapping[str, float], least: int
+) -> list[MassLimit]:
+    rows = rows_of(outcomes, axis, others)
+    return [
+        mass_limit(row, axis, at={**at, **place}) for place, row in rows if len({o.number(axis) for o in row}) >= least
+    ]
 
 
 def _plane(name: str, group: Sequence[Outcome], x: str, y: str) -> MassPlane:

@@ -18,7 +18,7 @@ from typing import Any
 from reana_lite.comparison.axis import Axis, axis_of
 from reana_lite.comparison.masslimit import MassLimit, MassPlane
 from reana_lite.comparison.outcome import Outcome, Status, axes_named, axes_of
-from reana_lite.result.forms import cell
+from reana_lite.result.forms import LIMITS_ARE, cell, method_in_words
 
 Cell = float | int | str | bool | None
 
@@ -192,11 +192,6 @@ def _comment(text: str) -> str:
 
 
 # -- the table of results --------------------------------------------------------------------------------------------
-def axis_unit(axis: str) -> str:
-    """The unit of an axis that no analysis declares."""
-    return axis_of(axis).unit
-
-
 def axis_columns(axes: Iterable[Axis]) -> list[Column]:
     """Columns for the places of theories on axes."""
     return [Column(axis.name, axis.text, axis.unit, axis.math, given=True) for axis in axes]
@@ -206,45 +201,49 @@ def results_table(outcomes: Sequence[Outcome], *, axes: Sequence[str] | None = N
     """One row per result: verdict, r, limits on mu and on the cross-section, validity. `axes` default: what varies."""
     axes = axes_of(outcomes) if axes is None else list(axes)
     several = len({o.analysis for o in outcomes}) > 1
+    campaigns = len({o.campaign for o in outcomes}) > 1
     columns = [
         Column("theory", "theory", given=True, wide=bool(axes)),
         Column("analysis", "analysis", given=True, wide=not several),
+        *([Column("campaign", "campaign", given=True)] if campaigns else []),
         *axis_columns(axes_named(outcomes, axes).values()),
         Column("status", "status", wide=all(o.status is Status.OK for o in outcomes)),
         Column("verdict", "verdict"),
-        Column("r_observed", "r", latex="$r$", error="r_mc_error"),
+        Column("r_observed", "r observed", latex="$r$", error="r_mc_error"),
         Column("r_mc_error", "r MC error", wide=True),
         Column("r_expected", "r expected", latex=r"$r_\mathrm{exp}$"),
-        Column("cls_observed", "CLs", latex=r"$\mathrm{CL}_s$"),
+        Column("cls_observed", "CLs observed", latex=r"$\mathrm{CL}_s$"),
         Column("cls_expected", "CLs expected", latex=r"$\mathrm{CL}_s^\mathrm{exp}$", wide=True),
-        Column("mu_limit_observed", "limit on mu", latex=r"$\mu_{95}$"),
-        Column("mu_limit_expected", "expected", latex=r"$\mu_{95}^\mathrm{exp}$",
+        Column("mu_limit_observed", "mu limit observed", latex=r"$\mu_{95}$"),
+        Column("mu_limit_expected", "mu limit expected", latex=r"$\mu_{95}^\mathrm{exp}$",
                band=("mu_limit_expected_minus_1", "mu_limit_expected_plus_1")),
-        Column("mu_limit_expected_minus_1", "-1 sigma", wide=True),
-        Column("mu_limit_expected_plus_1", "+1 sigma", wide=True),
+        Column("mu_limit_expected_minus_1", "mu limit expected, -1 sigma", wide=True),
+        Column("mu_limit_expected_plus_1", "mu limit expected, +1 sigma", wide=True),
         Column("xsec_pb", "cross-section", "pb", r"$\sigma$", error="xsec_error_pb"),
         Column("xsec_error_pb", "cross-section error", "pb", wide=True),
-        Column("xsec_limit_observed_pb", "its limit", "pb", r"$\sigma_{95}$"),
-        Column("xsec_limit_expected_pb", "its expected limit", "pb", r"$\sigma_{95}^\mathrm{exp}$", wide=True),
+        Column("xsec_limit_observed_pb", "its limit observed", "pb", r"$\sigma_{95}$"),
+        Column("xsec_limit_expected_pb", "its limit expected", "pb", r"$\sigma_{95}^\mathrm{exp}$", wide=True),
         Column("verdict_xsec_up", "at cross-section +1 sigma", wide=True),
         Column("verdict_xsec_down", "at cross-section -1 sigma", wide=True),
         Column("likelihood", "likelihood"),
+        Column("method", "method", wide=True),
         Column("within_validity", "valid"),
         Column("run", "run", wide=True),
         Column("message", "message", wide=not any(o.message for o in outcomes)),
     ]  # fmt: skip
-    rows = tuple(_result_row(outcome, axes) for outcome in outcomes)
+    rows = tuple(_result_row(outcome, axes, of=[outcome.campaign] if campaigns else []) for outcome in outcomes)
     return Table("results", f"{len(outcomes)} results", tuple(columns), rows, _notes(outcomes), _counts(outcomes))
 
 
-def _result_row(o: Outcome, axes: Sequence[str]) -> tuple[Cell, ...]:
+def _result_row(o: Outcome, axes: Sequence[str], *, of: Sequence[str]) -> tuple[Cell, ...]:
     minus, plus = (o.expected[1], o.expected[3]) if o.expected else (None, None)
     expected = o.expected[2] if o.expected else None
     return (
-        o.theory, o.analysis, *(o.number(axis) for axis in axes), str(o.status), word(o.verdict), o.r_observed, o.r_mc_error,
-        o.r_expected, o.cls_observed, o.cls_expected, o.observed, expected, minus, plus, o.xsec_pb, o.xsec_error_pb,
-        o.xsec_limit_observed_pb, o.xsec_limit_expected_pb, word(o.verdict_xsec_up), word(o.verdict_xsec_down),
-        o.likelihood or None, o.within_validity, o.run or None, o.message or None,
+        o.theory, o.analysis, *of, *(o.number(axis) for axis in axes), str(o.status), word(o.verdict), o.r_observed,
+        o.r_mc_error, o.r_expected, o.cls_observed, o.cls_expected, o.observed, expected, minus, plus,
+        o.xsec_pb, o.xsec_error_pb, o.xsec_limit_observed_pb,
+        o.xsec_limit_expected_pb, word(o.verdict_xsec_up), word(o.verdict_xsec_down),
+        o.likelihood or None, o.method or None, o.within_validity, o.run or None, o.message or None,
     )  # fmt: skip
 
 
@@ -263,6 +262,9 @@ def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 def _notes(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     notes = [", ".join(f"{n} {what}" for what, n in _counts(outcomes).items())] if outcomes else []
+    methods = dict.fromkeys(o.method for o in outcomes if o.method)
+    if methods:
+        notes.append(f"{LIMITS_ARE}; {'; '.join(method_in_words(name) for name in methods)}")
     outside = sum(not o.within_validity for o in outcomes)
     if outside:
         notes.append(f"{outside} outside the validity of the analysis")
@@ -276,7 +278,9 @@ def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
     others = list(dict.fromkeys(name for limit in limits for name in limit.at))
     named = limits[0].named(axis) if limits else axis_of(axis)
     unit = named.unit
+    campaigns = any(limit.campaign for limit in limits)
     columns = (
+        *([Column("campaign", "campaign", given=True)] if campaigns else []),
         *axis_columns(next(limit for limit in limits if name in limit.at).named(name) for name in others),
         Column("observed", f"{named.text} observed", unit, band=("observed_xsec_down", "observed_xsec_up")),
         Column("observed_xsec_down", "cross-section -1 sigma", unit),
@@ -288,18 +292,23 @@ def mass_limits_table(limits: Sequence[MassLimit]) -> Table:
         Column("expected_cls", "expected by ln CLs", unit, wide=True),
         Column("note", "note"),
     )
-    names = [c.name for c in columns[len(others) : -1]]
+    names = [c.name for c in columns[len(others) + campaigns : -1]]
     rows = tuple(
-        (*(limit.at.get(name) for name in others), *(limit.reach[name].value for name in names), _why(limit))
+        (
+            *([limit.campaign or "all together"] if campaigns else []),
+            *(limit.at.get(name) for name in others),
+            *(limit.reach[name].value for name in names),
+            _why(limit),
+        )
         for limit in limits
     )
     method = limits[0].method if limits else ""
     summary = {"limits": [limit.to_dict() for limit in limits]}
     notes = (
-        f"method: {method}",
+        f"method: {method}; at 95 % confidence level",
         "by ln CLs: the same with ln(CLs at mu = 1); where the two differ, interpolation is uncertain by as much",
     )
-    return Table("mass-limits", f"mass limits along {named.text}, 95 % CL", columns, rows, notes, summary)
+    return Table("mass-limits", f"mass limits along {axis}", columns, rows, notes, summary)
 
 
 def _why(limit: MassLimit) -> str | None:

@@ -63,7 +63,11 @@ def _table(library: Any, table: Table) -> Any:
 def _variable(library: Any, table: Table, column: Column) -> Any:
     values = table.column(column.name)
     variable = library.Variable(
-        column.title, is_independent=column.given, is_binned=False, units=column.unit, zero_uncertainties_warning=False
+        (column.given and column.latex) or column.title,
+        is_independent=column.given,
+        is_binned=False,
+        units=column.unit,
+        zero_uncertainties_warning=False,
     )
     variable.values = [_cell(value) for value in values]
     if column.error and any(isinstance(e, float) for e in table.column(column.error)):

@@ -133,9 +133,11 @@ def _points(plane: MassPlane) -> list[dict[str, Any]]:
 
 def _hover(o: Outcome) -> str:
     lines = [f"<b>{_safe(o.theory)}</b>", _safe(o.analysis)]
-    for label, value in (("r", o.r_observed), ("r expected", o.r_expected), ("CLs", o.cls_observed),
-                         ("limit on μ", o.observed), ("cross-section [pb]", o.xsec_pb),
-                         ("its limit [pb]", o.xsec_limit_observed_pb)):  # fmt: skip
+    expected = o.expected[2] if o.expected else None
+    for label, value in (("r observed", o.r_observed), ("r expected", o.r_expected), ("CLs observed", o.cls_observed),
+                         ("limit on μ observed", o.observed), ("limit on μ expected", expected),
+                         ("cross-section [pb]", o.xsec_pb),
+                         ("its limit observed [pb]", o.xsec_limit_observed_pb)):  # fmt: skip
         if value is not None:
             lines.append(f"{label} = {value:.4g}")
     if o.likelihood:

@@ -18,6 +18,20 @@ _COLUMNS = (
     "efficiency_upper", "signal", "signal_mc_error", "signal_systematic",
 )  # fmt: skip
 
+LIMITS_ARE = "upper limits at 95 % confidence level by CLs; mu multiplies the cross-section of the theory"
+"""What limits are, for whoever reads them."""
+
+_METHODS = {
+    "asymptotic": "asymptotic: formulas for many events, rough where less than some 5 are expected",
+    "toys": "toys: pseudo-experiments",
+}
+
+
+def method_in_words(method: str) -> str:
+    """The method of a limit with what a reader must know of it; other methods as the analysis calls them."""
+    return _METHODS.get(method, method)
+
+
 _WORDS = {"excluded": "EXCLUDED", "not-excluded": "NOT EXCLUDED", "undetermined": "UNDETERMINED"}
 
 
@@ -40,7 +54,9 @@ def cell(value: Any) -> Any:
 
 def to_text(result: Result) -> str:
     """The summary: verdict, r, driving region and validity; then cross-sections, limits, regions, warnings."""
-    lines = [f"{_WORDS[result.verdict]} at 95 % CL: {_clean(result.theory)} by {_clean(result.analysis)}"]
+    theory = f": {_clean(result.theory)}" if result.theory else ""
+    lines = [f"{_WORDS[result.verdict]} at 95 % CL{theory} by {_clean(result.analysis)}"]
+    lines += _place(result)
     lines += _decision(result)
     if result.processes:
         rows = [
@@ -50,11 +66,13 @@ def to_text(result: Result) -> str:
         lines += ["", *_table(["process", "events", "cross-section", "order", "source"], rows)]
     if result.limits:
         rows = [_limit_row(limit, best=limit is result.best) for limit in result.limits]
-        head = ["likelihood", "CLs", "expected", "limit on mu", "expected (-1, +1 sigma)", "method"]
-        lines += ["", *_table(head, rows)]
+        head = ["likelihood", "CLs observed", "expected", "limit on mu observed", "expected (-1, +1 sigma)", "method"]
+        lines += ["", *_table(head, rows), f"  {LIMITS_ARE}"]
+        methods = dict.fromkeys(limit.method for limit in result.limits if limit.status == "ok" and limit.method)
+        lines += [f"  {_clean(method_in_words(method))}" for method in methods]
     shown = result.main_regions()
     if shown:
-        head = ["region", "observed", "background", "signal", "acceptance x efficiency"]
+        head = ["region [events]", "observed", "background", "signal", "acceptance x efficiency"]
         lines += ["", *_table(head, [_region_row(region) for region in shown])]
         if len(shown) < len(result.regions):
             lines.append(f"  ({len(result.regions) - len(shown)} more regions in the JSON and CSV forms)")
@@ -64,14 +82,38 @@ def to_text(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
+PLACES = 8
+"""Parameters of a theory that are named; a spectrum has many more, which its name stands for."""
+
+
+def _place(result: Result) -> list[str]:
+    """Where the theory is: its parameters with their units, if they are few."""
+    units = result.document["theory"].get("units", {})
+    said = [
+        f"{_clean(name)} = {value:g} {_clean(str(units.get(name, _unit(name))))}".rstrip()
+        for name, value in result.parameters.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    return [f"  {', '.join(said)}"] if 0 < len(said) <= PLACES else []
+
+
+def _unit(name: str) -> str:
+    """GeV for masses, whose names begin with m_, where a result says nothing."""
+    return "GeV" if name.startswith("m_") else ""
+
+
 def _decision(result: Result) -> list[str]:
     lines = []
     best = result.best
     if best is not None and best.status == "ok":
         text = f"r = {_short(best.r_observed)} observed, {_short(best.r_expected)} expected; "
-        lines.append(f"  {text}CLs {_short(best.cls_observed)} ({_clean(best.name)}, {best.method})")
+        expected = best.cls_expected[2] if best.cls_expected else None
+        text += f"CLs {_cls(best.cls_observed)} observed, {_cls(expected)} expected"
+        lines.append(f"  {text} ({_clean(best.name)}, {best.method}); excluded from r = 1, below CLs = 0.05")
         if best.xsec_limit_observed_pb is not None:
-            text = f"cross-section limit {_fb(best.xsec_limit_observed_pb)}"
+            middle = best.xsec_limit_expected_pb
+            middle = middle[2] if isinstance(middle, tuple) else middle
+            text = f"cross-section limit {_fb(best.xsec_limit_observed_pb)} observed, {_fb(middle)} expected"
             lines.append(f"  {text}, of the theory {_fb(best.xsec_pb)}, luminosity {result.lumi_ifb:g}/fb")
     elif best is not None:
         lines.append(f"  no limit: {best.status} in {_clean(best.name)}")
@@ -97,7 +139,7 @@ def _limit_row(limit: Limit, *, best: bool) -> list[str]:
     expected = limit.mu_limit_expected
     band = f"{_short(expected[2])} ({_short(expected[1])}, {_short(expected[3])})" if expected else "-"
     median = limit.cls_expected[2] if limit.cls_expected else None
-    return [name, _short(limit.cls_observed), _short(median), _short(limit.mu_limit_observed), band, limit.method]
+    return [name, _cls(limit.cls_observed), _cls(median), _short(limit.mu_limit_observed), band, limit.method]
 
 
 def _region_row(region: Region) -> list[str]:
@@ -126,6 +168,14 @@ def _table(head: Sequence[str], rows: list[list[str]]) -> list[str]:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
+
+
+CLS_SHOWN = 1e-6
+"""Below it CLs is not told from 0: neither asymptotic formulas nor pseudo-experiments say anything there."""
+
+
+def _cls(value: float | None) -> str:
+    return "< 1e-6" if value is not None and 0 <= value < CLS_SHOWN else _short(value)
 
 
 def _pm(value: float | None, error: float | None) -> str:

@@ -75,13 +75,14 @@ def gathered(
     database = installation.database
     items: dict[str, Gathered] = {}
     declared: list[str] = []
+    axes = outcomes.axes_declared([*campaigns, *runs], installation.catalogue())
     for campaign in campaigns:
-        for row in outcomes.rows_of_campaign(database, campaign):
+        for row in outcomes.rows_of_campaign(database, campaign, axes=axes):
             name = row.point.run or f"{campaign.id}/{row.point.target}/{row.point.number}"
             items[name] = Gathered(row.outcome, run=row.point.run)
         declared += campaign.request.axes
     for record in runs:
-        items[record.id] = Gathered(outcomes.outcome_of_record(database, record), run=record.id)
+        items[record.id] = Gathered(outcomes.outcome_of_record(database, record, axes=axes), run=record.id)
     if not items:
         raise InvalidInput("name runs or campaigns that are to be compared", field="runs")
     found = list(items.values())

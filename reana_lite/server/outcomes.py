@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 
+from reana_lite.catalogue import Catalogue, axes_of
 from reana_lite.comparison import (
     MassLimit,
     MassPlane,
     Outcome,
     Status,
-    mass_limit,
+    mass_limits,
     mass_plane,
     outcome_of,
-    rows_of,
 )
+from reana_lite.comparison.axis import Axes, Axis
+from reana_lite.comparison.masslimit import NOTHING
 from reana_lite.database import Database, RunRecord, campaigns, results
 from reana_lite.database.campaigns import CampaignRecord, PointRecord
 from reana_lite.errors import ReanaLiteError
@@ -73,8 +75,8 @@ class Row:
     outcome: Outcome
 
 
-def rows_of_campaign(database: Database, campaign: CampaignRecord) -> list[Row]:
-    """All points of a campaign in order; read anew only if a run of it has begun or ended."""
+def rows_of_campaign(database: Database, campaign: CampaignRecord, *, axes: Axes) -> list[Row]:
+    """All points of a campaign in order; read anew only if a run of it has begun or ended. `axes`: what they are called."""
     mark = results.mark(database, campaign.id)
     with _lock:
         found = _rows.get((id(database), campaign.id))
@@ -82,7 +84,7 @@ def rows_of_campaign(database: Database, campaign: CampaignRecord) -> list[Row]:
         return found[1]
     points = list(campaigns.all_points(database, campaign.id))
     _read_results(database, [p.run for p in points if p.run and p.state == "finished"])
-    rows = [Row(point, _of_point(database, point)) for point in points]
+    rows = [Row(point, replace(_of_point(database, point), campaign=campaign.name, axes=axes)) for point in points]
     complete = all(row.outcome.status is not Status.FAILED or row.point.state != "finished" for row in rows)
     with _lock:
         if complete:  # else a result is still to be read
@@ -116,13 +118,24 @@ def _of_point(database: Database, point: PointRecord) -> Outcome:
     return Outcome(point.point.name, analysis, point.run, values, status, message=point.error or point.state)
 
 
-def outcome_of_record(database: Database, record: RunRecord) -> Outcome:
-    """What a run says, or why it says nothing."""
+def outcome_of_record(database: Database, record: RunRecord, *, axes: Axes) -> Outcome:
+    """What a run says, or why it says nothing. `axes`: what they are called."""
     found = outcome_of_run(database, record.id) if record.state == "finished" else None
     if found is not None:
-        return found
+        return replace(found, axes=axes)
     status = Status.FAILED if record.state in ("failed", "finished") else Status.MISSING
     return Outcome(record.theory, record.analysis, record.id, {}, status, message=record.error or str(record.state))
+
+
+def axes_declared(things: Iterable[CampaignRecord | RunRecord], catalogue: Catalogue) -> dict[str, Axis]:
+    """What the analyses of campaigns and runs call their axes."""
+    targets: list[str] = []
+    for thing in things:
+        if isinstance(thing, CampaignRecord):
+            targets += thing.request.targets
+        else:
+            targets += [str(thing.request.get("target", "")), thing.analysis]
+    return axes_of([target for target in targets if target], catalogue)
 
 
 def axes(outcomes: Sequence[Outcome], declared: Iterable[str] = ()) -> list[str]:
@@ -145,16 +158,18 @@ def limits_of(outcomes: Sequence[Outcome], x: str, y: str) -> list[MassLimit]:
     placed = [o for o in outcomes if o.number(x) is not None and (not y or o.number(y) is not None)]
 
     def limits() -> list[MassLimit]:
-        rows = rows_of(placed, x, [y] if y else [])
-        known = [(at, row) for at, row in rows if len(row) > 1 and any(o.status is Status.OK for o in row)]
-        return [mass_limit(row, x, at=at) for at, row in known]
+        found = mass_limits(placed, x, [y] if y else [], least=2)
+        return [limit for limit in found if limit.reach["observed"].why != NOTHING]
 
     return _remembered("limits", placed, x, y, limits) or []
 
 
 def _remembered(kind: str, outcomes: Sequence[Outcome], x: str, y: str, make: Callable[[], T]) -> T | None:
     """What is made of these outcomes, once: a result never changes. None where they do not allow it."""
-    state = [(o.run, o.analysis, str(o.status), o.number(x), o.number(y) if y else 0.0, o.theory) for o in outcomes]
+    state = [
+        (o.run, o.campaign, o.analysis, str(o.status), o.number(x), o.number(y) if y else 0.0, o.theory)
+        for o in outcomes
+    ]
     key = kind, x, y, hashlib.sha256(repr(state).encode()).hexdigest()
     with _lock:
         found = _made.get(key)

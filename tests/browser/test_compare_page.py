@@ -68,7 +68,7 @@ def test_it_draws_curves_bands_and_points(page: Any) -> None:
     assert len(drawn) >= 2
     assert min(drawn) > 20
     titles = page.locator("#plane .xtitle, #plane .ytitle").all_text_contents()
-    assert titles == ["m_gluino [GeV]", "m_lsp [GeV]"]
+    assert titles == ["m(g̃) [GeV]", "m(χ̃⁰₁) [GeV]"]
     box = page.locator("#plane").bounding_box()
     assert box["width"] > 600
     assert box["height"] > 300
@@ -82,7 +82,7 @@ def test_a_point_tells_its_numbers_and_names_are_not_obeyed(page: Any) -> None:
     hover = page.locator("#plane .hoverlayer .hovertext")
     hover.first.wait_for()
     text = hover.first.text_content()
-    assert "CLs = 0.04" in text
+    assert "CLs observed = 0.04" in text
     assert "run1600" in text
     assert "onerror" in text, "the name is shown as it is"
     assert page.evaluate("window.hit") is None

@@ -194,8 +194,23 @@ def test_hepdata(call, campaign, recast) -> None:
     assert [d["name"] for d in documents[1:]][:2] == ["20 results", "mass limits along m_gluino"]
     assert (recast.folder / "sub" / "submission.tar.gz").is_file()
     contour = yaml.safe_load((recast.folder / "sub" / "exclusion_contour_observed.yaml").read_text())
-    assert [v["header"]["name"] for v in contour["independent_variables"]] == ["line", "m_gluino"]
+    assert [v["header"]["name"] for v in contour["independent_variables"]] == ["line", r"$m(\tilde{g})$"]
     call("compare", "scan1", "--format", "hepdata", "-o", "sub").refused(EXIT_CODE[InvalidInput], "empty folder")
+
+
+def test_campaigns_in_one_plane_have_a_contour_each(call, campaign, recast) -> None:
+    pytest.importorskip("matplotlib")
+    campaign("scan1")
+    campaign("scan2", factor=2.0)
+    said = call("compare", "scan1", "scan2", "--plot", "both.pdf")
+    assert said.code == 0, said
+    assert (recast.folder / "both.pdf").read_bytes().startswith(b"%PDF")
+    table = json.loads(call("compare", "scan1", "scan2", "--mass-limits", "--x", "m_gluino", "--format", "json").out)
+    massless = {row["campaign"]: row["observed"] for row in table["rows"] if row["m_lsp"] == 0}
+    assert massless["scan1"] == pytest.approx(2250, abs=1)
+    assert massless["scan2"] == pytest.approx(2250 - 150 * math.log(2), abs=1)
+    said = call("compare", "scan1", "scan2", "--x", "m_gluino", "--y", "m_squark", "--plot", "no.pdf")
+    said.refused(EXIT_CODE[InvalidInput], "campaign scan1 has no m_squark", "compare campaigns of the same axes")
 
 
 def test_extras_that_are_not_installed_are_named(call, campaign, monkeypatch: pytest.MonkeyPatch) -> None:

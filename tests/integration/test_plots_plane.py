@@ -18,9 +18,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "comparison"))
 from outcome_samples import outcome
 
 from reana_lite import plots
-from reana_lite.comparison import MassPlane, Outcome, Status, mass_limit, mass_plane
+from reana_lite.comparison import MassPlane, Outcome, Status, mass_limit, mass_plane, overlap
+from reana_lite.comparison.axis import Axis
 from reana_lite.comparison.fields import quantity
 from reana_lite.errors import InvalidInput
+from reana_lite.plots import interactive
 
 
 def outcomes() -> list[Outcome]:
@@ -127,3 +129,35 @@ def test_a_page_does_not_obey_names(tmp_path: Path) -> None:
     assert "<img src=x>" not in page
     with pytest.raises(InvalidInput, match="cannot write"):
         plots.write_page(plane(), tmp_path / "missing" / "p.html")
+
+
+def test_several_campaigns_have_a_contour_each_in_one_figure(texts: list[str], tmp_path: Path) -> None:
+    first = [replace(o, campaign="first scan") for o in outcomes()]
+    second = [replace(o, campaign="second $x", observed=o.observed and o.observed / 2) for o in outcomes()]
+    found = overlap([*first, *second], "m_gluino", "m_lsp")
+    assert found is not None
+    plots.plot_overlap(found, tmp_path / "both.png", overlays=[OVERLAY])
+    assert {"first scan", "second $x", "Observed limit", "Expected limit", "ATLAS $x_{"} <= set(texts)
+    assert r"$m(\tilde{g})$ [GeV]" in texts
+    assert "All together, observed" not in texts
+    others = [replace(o, analysis="other") for o in second]
+    merged = overlap([*first, *others], "m_gluino", "m_lsp")
+    assert merged is not None
+    texts.clear()
+    plots.plot_overlap(merged, tmp_path / "merged.svg")
+    assert "All together, observed" in texts
+    figure = interactive.figure_of(merged)
+    names = [trace["name"] for trace in figure["data"]]
+    assert names[:5] == ["first scan, observed", "first scan, expected", "second $x, observed", "second $x, expected",
+                         "All together, observed"]  # fmt: skip
+    assert figure["layout"]["xaxis"]["title"]["text"] == "m(g̃) [GeV]"
+
+
+def test_latex_beyond_mathtext_becomes_the_title(texts: list[str], tmp_path: Path) -> None:
+    axes = {
+        "m_gluino": Axis("m_gluino", "GeV", "gluino mass", r"\slashed{g}"),
+        "m_lsp": Axis("m_lsp", "TeV", "", "m_0"),
+    }
+    plots.plot_contour(plane([replace(o, axes=axes) for o in outcomes()]), tmp_path / "a.png")
+    assert "gluino mass [GeV]" in texts
+    assert "$m_0$ [TeV]" in texts

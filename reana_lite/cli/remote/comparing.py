@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reana_lite.cli.compare import compare_by
-from reana_lite.cli.gathering import gathered, of_point, of_run
-from reana_lite.errors import NotFound
+from reana_lite.cli.gathering import gathered, named, of_point, of_run
+from reana_lite.comparison.axis import Axis, described_axes, joined
+from reana_lite.errors import InvalidAnalysis, NotFound
 from reana_lite.export import Described, Gathered, Gathering
 
 if TYPE_CHECKING:
@@ -51,15 +53,28 @@ class There:
             campaign = self._client.campaign(name)
         except NotFound:
             run = self._client.run(name)
-            return {run.id: of_run(run.id, run.theory, run.analysis, run.state, run.error, self._result(run.id))}, []
+            item = of_run(run.id, run.theory, run.analysis, run.state, run.error, self._result(run.id))
+            return {run.id: named(item, self._axes([run.analysis]))}, []
         items = {}
+        axes = self._axes(campaign.targets)
         for point in self._client.points(campaign.id):
             document = self._result(point.run) if point.run and point.state == "finished" else None
             analysis = point.target.rpartition("/")[2]
-            items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = of_point(
+            item = of_point(
                 point.name, analysis, dict(point.values), point.run or "", point.state, point.error, document
             )
+            items[point.run or f"{campaign.id}/{point.target}/{point.number}"] = named(
+                item, axes, campaign=campaign.name
+            )
         return items, list(campaign.axes)
+
+    def _axes(self, analyses: Sequence[str]) -> dict[str, Axis]:
+        """What these analyses call their axes; {} of those that the server does not describe."""
+        found = []
+        for name in analyses:
+            with contextlib.suppress(NotFound, InvalidAnalysis):
+                found.append(described_axes(self._client.analysis(name.rpartition("/")[2])))
+        return joined(found)
 
     def _result(self, run: str) -> dict[str, Any] | None:
         try:

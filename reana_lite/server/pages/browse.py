@@ -10,7 +10,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from reana_lite.analysis import Analysis
 from reana_lite.catalogue import Catalogue, Entry, EntryKind, known_analysis
 from reana_lite.comparison import in_words, recorded_rows
-from reana_lite.comparison.tables import axis_unit
+from reana_lite.comparison.axis import axis_of, declared_axes
 from reana_lite.database import RunRecord
 from reana_lite.errors import InvalidInput, NotAllowed, ReanaLiteError
 from reana_lite.server.pages import form
@@ -65,9 +65,6 @@ def _fits(entry: Entry, one: Analysis | None, words: list[str]) -> bool:
         papers = " ".join(f"{r.arxiv} {r.inspire} {r.title}" for r in one.references)
         text = f"{text} {one.title} {' '.join(one.tags)} {one.collaboration} {papers}"
     return all(word in text.lower() for word in words)
-
-
-known = known_analysis
 
 
 def of_name(name: str) -> Analysis:
@@ -140,7 +137,8 @@ def _page(
     **more: Any,
 ) -> str:  # fmt: skip
     fields = form.fields(found, typed, faults)
-    scans = [(scan, [(axis, axis.unit or axis_unit(axis.name)) for axis in scan.axes]) for scan in found.scans]
+    named = declared_axes(found)
+    scans = [(scan, [(axis, axis_of(axis.name, named)) for axis in scan.axes]) for scan in found.scans]
     tests = [(test, record, recorded_rows(test, record)) for test, record in
              ((test, found.records.get(test.name)) for test in found.tests)]  # fmt: skip
     said = in_words([row for _, _, rows in tests for row in rows])

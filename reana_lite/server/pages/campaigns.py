@@ -9,12 +9,13 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from reana_lite.campaign import POINT_STATES
 from reana_lite.comparison import Status
+from reana_lite.comparison.axis import axis_of
 from reana_lite.database import campaigns
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound
-from reana_lite.server.outcomes import Row, limits_of, plane_of, rows_of_campaign
+from reana_lite.server.outcomes import Row, axes_declared, limits_of, plane_of, rows_of_campaign
 from reana_lite.server.outcomes import axes as axes_of
-from reana_lite.server.pages import plane, words
+from reana_lite.server.pages import plane
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.notice import onward
 from reana_lite.server.pages.row import row_of
@@ -93,7 +94,8 @@ def _axes() -> list[tuple[str, str, str, str]]:
 def _shown(record: CampaignRecord) -> dict[str, Any]:
     site = this_site()
     progress = campaigns.progress(site.database, record.id)
-    rows = rows_of_campaign(site.database, record)
+    named = axes_declared([record], site.catalogue())
+    rows = rows_of_campaign(site.database, record, axes=named)
     outcomes = [row.outcome for row in rows]
     axes = axes_of(outcomes, [axis for row in rows[:1] for axis in row.point.point.values])
     analyses = list(dict.fromkeys(row.point.target.rpartition("/")[2] for row in rows))
@@ -103,9 +105,9 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
         x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
     mass_plane = plane_of(outcomes, x, y) if y else None
     placed = plane.placed_points(rows, x, y) if x else []
-    picture = plane.picture(placed, x, y, mass_plane) if y else None
+    picture = plane.picture(placed, x, y, mass_plane, named=named) if y else None
     known = limits_of(outcomes, x, y)
-    line = row_of(placed, x, known[0] if len(known) == 1 else None) if x and not y else None
+    line = row_of(placed, x, known[0] if len(known) == 1 else None, named=named) if x and not y else None
     state = request.args.get("state", "")
     chosen = [row for row in rows if _is(row, state)] if state else rows
     page = max(0, request.args.get("page", 0, type=int))
@@ -117,7 +119,8 @@ def _shown(record: CampaignRecord) -> dict[str, Any]:
         "plane": mass_plane, "failed": failed[:20], "failures": len(failed), "analyses": analyses, "targets": targets,
         "point_states": POINT_STATES, "verdicts": Counter(str(o.verdict) for o in outcomes if o.verdict),
         "extend": extension_axes(record, rows), "many": len(rows) > plane.MANY, "shares": shares_of(record),
-        "limits": known[:LIMITS], "axis_title": plane.axis_title, "symbol": words.symbol,
+        "limits": known[:LIMITS], "axis_title": lambda axis: axis_of(axis, named).heading,
+        "symbol": lambda axis: axis_of(axis, named).text, "unit_of": lambda axis: axis_of(axis, named).in_brackets,
         "bar": bar(progress.points, progress.total),
         "over": not progress.count("planned", "queued", "running", "created") or bool(progress.stopped),
         "invalid": sum(not o.within_validity for o in outcomes), "done": sum(o.status is Status.OK for o in outcomes),

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, make_response, render_template, request
 
 from reana_lite import comparison, export
-from reana_lite.comparison import MassLimit, MassPlane, Outcome, Status, Table
+from reana_lite.comparison import MassLimit, MassPlane, Outcome, Overlap, Status, Table
 from reana_lite.comparison import tables as written
+from reana_lite.comparison.axis import Axes, axis_of
+from reana_lite.database import RunRecord
+from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
 from reana_lite.export import Compared, Gathered, Gathering
 from reana_lite.server import exporting
-from reana_lite.server.outcomes import Row, limits_of, outcome_of_record, plane_of, rows_of_campaign
+from reana_lite.server.outcomes import Row, axes_declared, limits_of, outcome_of_record, plane_of, rows_of_campaign
 from reana_lite.server.outcomes import axes as axes_of
 from reana_lite.server.pages import headers, plane
 from reana_lite.server.pages.campaigns import LIMITS
@@ -44,7 +47,10 @@ def add(pages: Blueprint) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What is compared: names as given, their outcomes, the axes they have, the plane if there is one."""
+    """What is compared: names as given, their outcomes, the axes they have, the plane if there is one.
+
+    `together`: the contours of several campaigns in that plane, or `why` there are none. `named`: what axes are called.
+    """
 
     names: tuple[str, ...]
     titles: tuple[tuple[str, str, str], ...]
@@ -54,6 +60,14 @@ class Chosen:
     x: str
     y: str
     mass_plane: MassPlane | None
+    together: Overlap | None
+    why: str
+    named: Axes
+
+    @property
+    def drawn(self) -> MassPlane | Overlap | None:
+        """What is drawn of the plane."""
+        return self.together or self.mass_plane
 
 
 def chosen() -> Chosen:
@@ -62,25 +76,39 @@ def chosen() -> Chosen:
     names = tuple(dict.fromkeys(name for name in request.args.getlist("of") if name))[:MOST]
     titles: list[tuple[str, str, str]] = []
     rows: list[Row] = []
-    single: list[Outcome] = []
+    records: list[RunRecord] = []
+    scans: list[CampaignRecord] = []
     for name in names:
         try:
             campaign = site.campaign(name)
         except (NotFound, InvalidInput):
             record = site.run(name)
             titles.append(("run", record.id, record.full_name))
-            single.append(outcome_of_record(site.database, record))
+            records.append(record)
         else:
             titles.append(("campaign", campaign.id, campaign.name))
-            rows += rows_of_campaign(site.database, campaign)
+            scans.append(campaign)
+    named = axes_declared([*scans, *records], site.catalogue())
+    single = [outcome_of_record(site.database, record, axes=named) for record in records]
+    for campaign in scans:
+        rows += rows_of_campaign(site.database, campaign, axes=named)
     outcomes = [*(row.outcome for row in rows), *single]
     axes = axes_of(outcomes, [axis for row in rows for axis in row.point.point.values])
     x, y = request.args.get("x", ""), request.args.get("y", "")
     if x not in axes or y not in axes or x == y:
         x, y = (axes[0], axes[1]) if len(axes) > 1 else (axes[0] if axes else "", "")
+    together, why = _together(outcomes, x, y) if len(scans) > 1 and y else (None, "")
     found = plane_of(outcomes, x, y) if y else None
     points = plane.placed_points(rows, x, y) if x else []
-    return Chosen(names, tuple(titles), tuple(outcomes), tuple(points), tuple(axes), x, y, found)
+    return Chosen(names, tuple(titles), tuple(outcomes), tuple(points), tuple(axes), x, y, found, together, why, named)
+
+
+def _together(outcomes: Sequence[Outcome], x: str, y: str) -> tuple[Overlap | None, str]:
+    """Several campaigns in one plane, or why they cannot be drawn in one."""
+    try:
+        return comparison.overlap(outcomes, x, y), ""
+    except InvalidInput as error:
+        return None, error.message
 
 
 def tables_of(one: Chosen) -> dict[str, Table]:
@@ -100,13 +128,15 @@ def compare() -> str:
     site = this_site()
     one = chosen()
     picture = line = None
-    if one.mass_plane is not None:
+    if one.drawn is not None:
+        whole = one.together.whole if one.together is not None else one.mass_plane
+        assert whole is not None
         points = list(one.points) or [
-            plane.PlacedPoint(o.theory, *one.mass_plane.place(o), "finished", o.run, o) for o in one.mass_plane.outcomes
+            plane.PlacedPoint(o.theory, *whole.place(o), "finished", o.run, o) for o in whole.outcomes
         ]
-        picture = plane.picture(points, one.x, one.y, one.mass_plane)
+        picture = plane.picture(points, one.x, one.y, one.drawn, named=one.named)
     elif one.x and not one.y:
-        line = row_of(one.points or _placed(one.outcomes, one.x), one.x, _limit_of(one))
+        line = row_of(one.points or _placed(one.outcomes, one.x), one.x, _limit_of(one), named=one.named)
     made = tables_of(one) if one.outcomes else {}
     page = max(0, request.args.get("page", 0, type=int))
     runs = site.runs(states=("finished",), campaign="", limit=40)
@@ -115,7 +145,8 @@ def compare() -> str:
         "compare.html", one=one, tables=made, picture=picture, row=line, runs=runs, campaigns=offered,
         figures=list(exporting.FIGURES),
         limits=limits_of(one.outcomes, one.x, one.y)[:LIMITS], page=page, rows_shown=ROWS,
-        axis_title=plane.axis_title, compared=sum(o.status is Status.OK for o in one.outcomes),
+        unit_of=lambda axis: axis_of(axis, one.named).in_brackets,
+        axis_title=lambda axis: axis_of(axis, one.named).heading, compared=sum(o.status is Status.OK for o in one.outcomes),
     )  # fmt: skip
 
 
@@ -160,11 +191,11 @@ def _sent(found: exporting.Exported) -> Response:
 def _compared(one: Chosen) -> Compared:
     """What is chosen, as exports take it; without a plane where nothing can be said of it."""
     items = tuple(Gathered(outcome, run=outcome.run) for outcome in one.outcomes)
-    return Compared(Gathering(items, one.axes), one.x, one.y if one.mass_plane is not None else "", {})
+    return Compared(Gathering(items, one.axes), one.x, one.y if one.drawn is not None else "", {})
 
 
 def _figure(one: Chosen, what: str, form: str) -> Response:
-    if what == "contour" and one.mass_plane is None:
+    if what == "contour" and one.drawn is None:
         raise InvalidInput("a contour needs three results in a plane of two axes", field="of")
     if what == "row" and (one.y or _limit_of(one) is None):
         raise InvalidInput("limits along an axis need two results that differ along one axis alone", field="of")
@@ -177,7 +208,11 @@ def interactive() -> Response:
     from reana_lite.plots.interactive import figure_of
 
     one = chosen()
-    figure = figure_of(one.mass_plane) if one.mass_plane is not None else None
-    answer = make_response(render_template("interactive.html", one=one, figure=figure))
+    figure = figure_of(one.drawn) if one.drawn is not None else None
+    answer = make_response(
+        render_template(
+            "interactive.html", one=one, figure=figure, axis_title=lambda axis: axis_of(axis, one.named).heading
+        )
+    )
     answer.headers["Content-Security-Policy"] = headers.PLOT
     return answer

@@ -9,15 +9,18 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from reana_lite.comparison import MassPlane, Outcome, Status
-from reana_lite.comparison.tables import axis_unit
+from reana_lite.comparison import MassPlane, Outcome, Overlap, Status
+from reana_lite.comparison.axis import Axes, axis_of
 from reana_lite.server.outcomes import Row
-from reana_lite.server.pages.words import cls, number, symbol
+from reana_lite.server.pages.words import cls, number
 
 _Lines = Callable[..., str]
 
 WIDTH, HEIGHT = 860.0, 560.0
 LEFT, RIGHT, TOP, BOTTOM = 78.0, 16.0, 14.0, 62.0
+
+LOOKS = 5
+"""Colours of campaigns that are drawn together."""
 
 MANY = 400
 """Marks from which on they are drawn without words and are no stops of the keyboard: the table has the same links."""
@@ -48,6 +51,16 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """The contours of one campaign of several, as SVG paths; `look` numbers its colour."""
+
+    name: str
+    look: int
+    observed: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What is drawn. Areas and lines are SVG paths, "" where there is none."""
 
@@ -62,6 +75,7 @@ class Picture:
     theory: str = ""
     invalid: str = ""
     forbidden: str = ""
+    parts: tuple[Part, ...] = ()
     radius: float = 6.0
     width: float = WIDTH
     height: float = HEIGHT
@@ -125,13 +139,6 @@ KINDS = {
 """Kinds of points in the order of the legend."""
 
 
-def axis_title(axis: str) -> str:
-    """An axis for people, with its unit."""
-    unit = axis_unit(axis)
-    name = symbol(axis)
-    return f"{name} [{unit}]" if unit else name
-
-
 def shape(kind: str, x: float, y: float, r: float) -> str:
     """The path of a mark: circles for verdicts, a diamond for undetermined, crosses for what has none."""
     if kind in ("excluded", "not-excluded", "running"):
@@ -148,8 +155,14 @@ def shape(kind: str, x: float, y: float, r: float) -> str:
     return f"M{x - r:.1f} {y:.1f}h{2 * r:.1f}m{-r:.1f} {-r:.1f}v{2 * r:.1f}"
 
 
-def picture(points: Sequence[PlacedPoint], x: str, y: str, plane: MassPlane | None) -> Picture:
-    """The drawing of a plane; `plane` is None while nothing is known in it."""
+def picture(
+    points: Sequence[PlacedPoint], x: str, y: str, found: MassPlane | Overlap | None, *, named: Axes | None = None
+) -> Picture:
+    """The drawing of a plane; `found` is None while nothing is known in it. `named`: what axes are called.
+
+    Of several campaigns the contours of each are drawn, without bands.
+    """
+    plane = found if isinstance(found, MassPlane) else None
     low_x, high_x = ends([point.x for point in points])
     low_y, high_y = ends([point.y for point in points])
     if min((point.y for point in points), default=0) >= 0:
@@ -176,8 +189,8 @@ def picture(points: Sequence[PlacedPoint], x: str, y: str, plane: MassPlane | No
         marks.append(Mark(point.kind, px, py, point.run, said(point), valid))
     known = plane if plane is not None and plane.covered else None
     return Picture(
-        axis_title(x),
-        axis_title(y),
+        axis_of(x, named or {}).heading,
+        axis_of(y, named or {}).heading,
         tuple(Tick(at((v, low_y))[0], f"{v:g}") for v in ticks(low_x, high_x)),
         tuple(Tick(at((low_x, v))[1], f"{v:g}") for v in ticks(low_y, high_y)),
         tuple(marks),
@@ -187,8 +200,21 @@ def picture(points: Sequence[PlacedPoint], x: str, y: str, plane: MassPlane | No
         lines(known.bands["observed_xsec"], close=True) if known else "",
         lines(known.invalid, close=True) if known else "",
         _forbidden(points, x, y, (low_x, high_x), (low_y, high_y), lines),
+        _parts(found, lines) if isinstance(found, Overlap) else (),
         radius,
     )
+
+
+def _parts(found: Overlap, lines: _Lines) -> tuple[Part, ...]:
+    made = [
+        Part(name, at % LOOKS, lines(plane.curves["observed"]), lines(plane.curves["expected"]))
+        for at, (name, plane) in enumerate(found.parts)
+    ]
+    if found.merged:
+        made.append(
+            Part("all together, the best expected at each point", LOOKS, lines(found.whole.curves["observed"]), "")
+        )
+    return tuple(made)
 
 
 def said(point: PlacedPoint) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reana_lite.comparison import MassLimit, Outcome, Status
+from reana_lite.comparison.axis import Axes, axis_of
 from reana_lite.server.pages.plane import (
     BOTTOM,
     HEIGHT,
@@ -21,7 +22,6 @@ from reana_lite.server.pages.plane import (
     Picture,
     PlacedPoint,
     Tick,
-    axis_title,
     ends,
     said,
     ticks,
@@ -58,7 +58,9 @@ class Row:
     in_fb: bool
 
 
-def row_of(points: Sequence[PlacedPoint], axis: str, limit: MassLimit | None) -> Row | None:
+def row_of(
+    points: Sequence[PlacedPoint], axis: str, limit: MassLimit | None, *, named: Axes | None = None
+) -> Row | None:
     """The drawing of the points' limits along `axis` (their `x`); None while fewer than two have one."""
     found = sorted(((p, o) for p in points if (o := _known(p)) is not None), key=lambda one: one[0].x)
     if len({point.x for point, _ in found}) < LEAST:
@@ -78,7 +80,7 @@ def row_of(points: Sequence[PlacedPoint], axis: str, limit: MassLimit | None) ->
         for point, o, scale in rows
     )
     picture = Picture(
-        axis_title(axis),
+        axis_of(axis, named or {}).heading,
         "95 % CL upper limit on σ [fb]" if in_fb else "95 % CL upper limit on μ",
         tuple(Tick(at(v, 1.0)[0], f"{v:g}") for v in ticks(low, high)),
         tuple(Tick(at(low, 10.0**n)[1], power_of_ten(n)) for n in range(bottom, top + 1)),

@@ -15,13 +15,14 @@ from flask import Blueprint, Response, redirect, render_template, request, url_f
 
 from reana_lite.advice import advice
 from reana_lite.analysis import Analysis
+from reana_lite.catalogue import known_analysis
 from reana_lite.database import Database, JobRecord, NodeRecord, RunRecord
 from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.event import RunState
 from reana_lite.result import Result
 from reana_lite.server import exporting
 from reana_lite.server.outcomes import result_of_run
-from reana_lite.server.pages import browse, graph, headers, words
+from reana_lite.server.pages import graph, headers, words
 from reana_lite.server.pages.living import changed
 from reana_lite.server.pages.sharing import shares_of
 from reana_lite.server.pages.site import this_site
@@ -157,7 +158,7 @@ def _job(jobs: list[JobRecord], node: NodeRecord | None) -> JobRecord | None:
 def _analysis(record: RunRecord) -> Analysis | None:
     """The analysis of a run, if it is still to be found."""
     try:
-        return browse.known(Path(str(record.request.get("target", ""))))
+        return known_analysis(Path(str(record.request.get("target", ""))))
     except (ReanaLiteError, OSError):
         return None
 

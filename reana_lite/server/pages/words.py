@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reana_lite.comparison import in_words, quantity_name
-from reana_lite.comparison.axis import axis_of
+from reana_lite.result.forms import CLS_SHOWN, method_in_words
 
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
@@ -49,9 +49,6 @@ TYPOGRAPHY = (
 )  # fmt: skip
 """What authors write for lack of a key, and what readers expect."""
 
-CLS_SHOWN = 1e-6
-"""Below it CLs is not told from 0: asymptotic formulas and toys say nothing there."""
-
 
 def prose(text: object) -> str:
     """A sentence of an author or of the program as a paper would set it: ±1σ, fb⁻¹, √s, μ."""
@@ -59,11 +56,6 @@ def prose(text: object) -> str:
     for pattern, better in TYPOGRAPHY:
         found = pattern.sub(better, found)
     return found
-
-
-def symbol(axis: str) -> str:
-    """An axis that no analysis declares, without its unit."""
-    return axis_of(axis).text
 
 
 def heading(title: str) -> str:
@@ -197,6 +189,7 @@ def signed(figure: float) -> str:
 FILTERS: dict[str, Callable[..., str]] = {
     "number": number, "cls": cls, "prose": prose, "heading": heading, "with_error": with_error, "femtobarn": femtobarn,
     "mass": mass, "duration": duration, "size": size, "moment": moment, "iso": iso, "word": word, "sign": sign,
-    "value": value, "plain": plain, "found": found, "signed": signed, "quantity": quantity_name, "in_words": in_words,
+    "value": value, "plain": plain, "found": found, "signed": signed, "quantity": quantity_name,
+    "method": method_in_words, "in_words": in_words,
 }  # fmt: skip
 """What templates may use."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,8 @@ def test_efficiency_maps_of_smodels() -> None:
     written = text.split("efficiencyMap: ")[1].replace("*GeV", "")
     assert json.loads(written) == [[[[1800, 100]] * 2, 0.172], [[[2000, 0]] * 2, 0.172]]
     assert json.loads(files["SR6j_3400/T1.txt"].split("efficiencyMap: ")[1].replace("*GeV", ""))[0][1] == 0
-    assert notes == ["1 theories outside validity are left out"]
+    assert notes[0] == "1 theories outside validity are left out"
+    assert notes[1].startswith("all are regions without an upper limit on their events")
 
 
 def test_limits_on_events_are_the_analysis_s_own() -> None:
@@ -114,6 +117,50 @@ def test_limits_on_events_are_the_analysis_s_own() -> None:
     files, _ = smodels_files([(result_of(made), (2000.0, 0.0))], "TX=[[['W']],[['W']]]", sqrts_tev=13.0)
     assert "upperLimit: 0.15*fb\nexpectedUpperLimit: 0.1*fb\n" in files["SR4j_2200/dataInfo.txt"]
     assert "constraint: [[['W']],[['W']]]" in files["SR4j_2200/TX.txt"]
+
+
+def with_limits(scale: float = 1.0) -> Any:
+    """A result whose regions have limits on their events, but for one."""
+    made = document()
+    for region in made["regions"]:
+        region["efficiency"] *= scale
+    names = ("SR2j-1600", "SR4j-2200", "SR4j-3400")
+    made["extra"] = {"s95": {name: {"observed": 20.0, "expected": [10, 12, 14, 20, 30]} for name in names}}
+    return result_of(made)
+
+
+def test_regions_without_a_limit_on_events_are_left_out_where_others_have_one() -> None:
+    files, notes = smodels_files([(with_limits(), (2000.0, 0.0))], "T1", sqrts_tev=13.0)
+    assert {name.partition("/")[0] for name in files} == {"globalInfo.txt", "SR2j_1600", "SR4j_2200", "SR4j_3400"}
+    assert notes == ["1 regions without an upper limit on their events are left out, because SModelS needs one of each"]
+
+
+READ = """
+import sys
+from smodels.experiment.databaseObj import Database
+(result,) = Database(sys.argv[1], force_load="txt").getExpResults()
+print(result.globalInfo.id, *(f"{d.dataInfo.dataId}={d.txnameList[0].txnameData.getValueFor([1900.0, 0.0] * 2):.4f}"
+                              for d in result.datasets))
+"""
+
+
+def test_smodels_reads_the_maps(tmp_path: Path) -> None:
+    """By SModelS itself: RECAST_TEST_SMODELS names a Python that has it (pip install smodels)."""
+    python = os.environ.get("RECAST_TEST_SMODELS", "")
+    if not python:
+        pytest.skip("RECAST_TEST_SMODELS names no Python with smodels")
+    points = [(with_limits(m / 2000), (m, light)) for m in (1800.0, 2000.0) for light in (0.0, 400.0)]
+    files, _ = smodels_files(points, "T1", sqrts_tev=13.0)
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "version").write_text("test1\n")
+    for name, text in files.items():
+        path = tmp_path / "db" / "13TeV" / "ATLAS" / "ATLAS-SUSY-2018-22-eff" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    said = subprocess.run(
+        [python, "-c", READ, str(tmp_path / "db")], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert said.stdout.split() == ["ATLAS-SUSY-2018-22", "SR2j_1600=0.0760", "SR4j_2200=0.1634", "SR4j_3400=0.1235"]
 
 
 def test_what_makes_no_map() -> None:

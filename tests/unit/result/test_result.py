@@ -136,11 +136,15 @@ def test_the_summary_says_first_what_matters() -> None:
     result = result_of(document())
     lines = result.to_text().splitlines()
     assert lines[0] == "EXCLUDED at 95 % CL: gluino 2000/0 by atlas-susy-2018-22"
-    assert "r = 2.63 observed, 2.63 expected" in lines[1]
-    assert "limit 0.384 fb, of the theory 1.01 fb, luminosity 139/fb" in lines[2]
-    assert lines[3].startswith("  driving region SR4j-3400: 4 observed, 5.7 ± 1.0 background, 18.20 ± 0.50 signal")
-    assert lines[4] == "  at the cross-section +1 sigma: excluded; -1 sigma: excluded"
-    assert lines[5] == "  within validity"
+    assert lines[1] == "  m_gluino = 2000 GeV, m_lsp = 0 GeV"
+    assert "r = 2.63 observed, 2.63 expected" in lines[2]
+    assert "observed, 0.0001 expected (MB-GGd, asymptotic); excluded from r = 1, below CLs = 0.05" in lines[2]
+    assert "limit 0.384 fb observed, 0.384 fb expected, of the theory 1.01 fb, luminosity 139/fb" in lines[3]
+    assert lines[4].startswith("  driving region SR4j-3400: 4 observed, 5.7 ± 1.0 background, 18.20 ± 0.50 signal")
+    assert lines[5] == "  at the cross-section +1 sigma: excluded; -1 sigma: excluded"
+    assert lines[6] == "  within validity"
+    assert any("upper limits at 95 % confidence level by CLs" in line for line in lines)
+    assert any(line.startswith("  asymptotic: formulas for many events") for line in lines)
     assert any("SR6j-3400" in line and "< 0.0003" in line for line in lines)
     assert not any(line.endswith(" ") for line in lines)
     assert any("more regions in the JSON" in line for line in lines)
