@@ -48,7 +48,8 @@ def overlap(outcomes: Sequence[Outcome], x: str, y: str) -> Overlap | None:
         return Overlap(parts, mass_plane(placed, x, y), merged=True)
     except InvalidInput:  # one analysis, the same places
         none: dict[str, list[list[tuple[float, float]]]] = {"observed": [], "expected": []}
-        whole = replace(parts[0][1], outcomes=picked, curves=none, bands={}, invalid=(),
+        invalid = tuple(area for _, plane in parts for area in plane.invalid)
+        whole = replace(parts[0][1], outcomes=picked, curves=none, bands={}, invalid=invalid,
                         axes=axes_named(placed, [x, y]))  # fmt: skip
         return Overlap(parts, whole, merged=False)
 

@@ -72,9 +72,13 @@ def _areas(plane: MassPlane) -> list[dict[str, Any]]:
         ("observed_xsec", "Observed, cross-section ± 1σ", THEORY_BAND),
     )
     traces = [_area(plane.bands[name], label, color) for name, label, color in named if plane.bands[name]]
-    if plane.invalid:
-        traces.append(_area([list(p) for p in plane.invalid], "Outside validity", "rgba(120,120,120,0.18)"))
-    return traces
+    return traces + _invalid(plane)
+
+
+def _invalid(plane: MassPlane) -> list[dict[str, Any]]:
+    if not plane.invalid:
+        return []
+    return [_area([list(p) for p in plane.invalid], "Outside validity", "rgba(120,120,120,0.18)")]
 
 
 def _area(polygons: Sequence[Sequence[contour.XY]], label: str, color: str) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def _curves(plane: MassPlane) -> list[dict[str, Any]]:
 
 def _parts(found: Overlap) -> list[dict[str, Any]]:
     """Contours of several campaigns, and of all together where there is one."""
-    traces = []
+    traces = _invalid(found.whole)
     for at, (name, plane) in enumerate(found.parts):
         look = {"color": part_color(at)}
         traces.append(_line(f"{_safe(name)}, observed", plane.curves["observed"], look | {"width": 3}))

@@ -105,6 +105,7 @@ def _overlap(figure: Any, found: Overlap, overlays: Sequence[Overlay]) -> None:
     axes = figure.add_subplot()
     line = import_module("matplotlib.lines").Line2D
     handles = []
+    _hatch_invalid(axes, found.whole)
     for at, (name, plane) in enumerate(found.parts):
         color = part_color(at)
         _lines(axes, plane.curves["expected"], color=color, linewidth=1.4, linestyle=(0, (5, 2.5)), zorder=5)
@@ -121,6 +122,9 @@ def _overlap(figure: Any, found: Overlap, overlays: Sequence[Overlay]) -> None:
         handles.append(
             line([], [], color=color, linewidth=1.6, linestyle=_DASH_DOT, label=shortened(overlay.label, 30))
         )
+    if found.whole.invalid:
+        patch = import_module("matplotlib.patches").Patch
+        handles.append(patch(facecolor="none", edgecolor=GREY, hatch="////", linewidth=0.0, label="Outside validity"))
     _points(axes, found.whole)
     marked = {mark_of(o) for o in found.whole.outcomes}
     handles += [line([], [], linestyle="none", label=mark.capitalize(), **({"markeredgewidth": 0.9} | look))

@@ -137,7 +137,9 @@ def test_several_campaigns_have_a_contour_each_in_one_figure(texts: list[str], t
     found = overlap([*first, *second], "m_gluino", "m_lsp")
     assert found is not None
     plots.plot_overlap(found, tmp_path / "both.png", overlays=[OVERLAY])
-    assert {"first scan", "second $x", "Observed limit", "Expected limit", "ATLAS $x_{"} <= set(texts)
+    assert {"first scan", "second $x", "Outside validity", "Observed limit", "Expected limit", "ATLAS $x_{"} <= set(
+        texts
+    )
     assert r"$m(\tilde{g})$ [GeV]" in texts
     assert "All together, observed" not in texts
     others = [replace(o, analysis="other") for o in second]
@@ -148,7 +150,8 @@ def test_several_campaigns_have_a_contour_each_in_one_figure(texts: list[str], t
     assert "All together, observed" in texts
     figure = interactive.figure_of(merged)
     names = [trace["name"] for trace in figure["data"]]
-    assert names[:5] == ["first scan, observed", "first scan, expected", "second $x, observed", "second $x, expected",
+    assert names[0] == "Outside validity"
+    assert names[1:6] == ["first scan, observed", "first scan, expected", "second $x, observed", "second $x, expected",
                          "All together, observed"]  # fmt: skip
     assert figure["layout"]["xaxis"]["title"]["text"] == "m(g̃) [GeV]"
 

@@ -188,6 +188,7 @@ def picture(
         valid = point.outcome is None or point.outcome.within_validity
         marks.append(Mark(point.kind, px, py, point.run, said(point), valid))
     known = plane if plane is not None and plane.covered else None
+    areas = known.invalid if known else found.whole.invalid if isinstance(found, Overlap) else ()
     return Picture(
         axis_of(x, named or {}).heading,
         axis_of(y, named or {}).heading,
@@ -198,7 +199,7 @@ def picture(
         lines(known.curves["expected"]) if known else "",
         lines(known.bands["expected"], close=True) if known else "",
         lines(known.bands["observed_xsec"], close=True) if known else "",
-        lines(known.invalid, close=True) if known else "",
+        lines(areas, close=True),
         _forbidden(points, x, y, (low_x, high_x), (low_y, high_y), lines),
         _parts(found, lines) if isinstance(found, Overlap) else (),
         radius,

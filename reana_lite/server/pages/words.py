@@ -45,6 +45,7 @@ TYPOGRAPHY = (
     (re.compile(r"\+/?-(?=\s?\d)"), "±"), (re.compile(r"±\s?(\d) sigma\b"), r"±\1σ"), (re.compile(r"\bfb\^-1\b"), "fb⁻¹"),
     (re.compile(r"\bsqrt\(s\)"), "√s"), (re.compile(r"\b(limit on|log\(limit on|strength) mu\b"), r"\1 μ"),
     (re.compile(r"(\d)/fb\b"), r"\1 fb⁻¹"), (re.compile(r"^mu$"), "μ"),
+    (re.compile(r"\bmu (limit|multiplies)\b"), r"μ \1"),
     (re.compile(r"\blimits on mu\b"), "limits on μ"), (re.compile(r"`([^`]{1,80})`"), r"\1"),
 )  # fmt: skip
 """What authors write for lack of a key, and what readers expect."""
