@@ -151,7 +151,13 @@ class Planner:
         return record, False
 
     def extend(self, record: CampaignRecord, planned: Planned) -> tuple[int, int]:
-        """(points added, points computed anew because parameters, or the analysis itself, have changed)."""
+        """(points added, points computed anew because parameters, or the analysis itself, have changed).
+
+        Raises InvalidInput for new points that have not a value for each axis of the campaign, or for others: they would lie
+        in another plane, and be drawn in the same.
+        """
+        known = {(row.target, row.point.key) for row in campaigns.all_points(self.database, record.id)}
+        _check_axes(record, (point for target, point in planned.points() if (target, point.key) not in known))
         changed = planned.request != replace(record.request, axes=planned.request.axes)
         again = 0
         with self.database.transaction() as transaction:
@@ -177,6 +183,22 @@ class Planner:
             if warning not in self._said and len(self._said) < WARNINGS:
                 self._said.add(warning)
                 self.say(warning)
+
+
+def _check_axes(record: CampaignRecord, points: Iterable[Point]) -> None:
+    """See Planner.extend; theory files say themselves what they are of."""
+    axes = record.request.axes
+    for point in points if axes else ():
+        if point.source:
+            continue
+        if missing := [axis for axis in axes if axis not in point.values]:
+            raise InvalidInput(f"{', '.join(missing)} has no value: give every axis one, or a range; the axes of campaign "
+                               f"{record.name} are {', '.join(axes)}", field=missing[0])  # fmt: skip
+        if unknown := [name for name in point.values if name not in axes]:
+            raise InvalidInput(
+                f"{', '.join(unknown)} is no axis of campaign {record.name}, which are {', '.join(axes)}",
+                field=unknown[0],
+            )
 
 
 def _of_file(folder: Path, point: Point) -> Mapping[str, Value]:

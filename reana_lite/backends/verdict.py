@@ -8,6 +8,10 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from reana_lite.legible import binary_size
+
+size = binary_size
+
 _NO_SPACE = (b"No space left on device", b"Disk quota exceeded")
 
 
@@ -71,12 +75,3 @@ def _signal_name(number: int) -> str:
         return f"{number} ({signal.Signals(number).name}{hint.get(signal.Signals(number), '')})"
     except ValueError:
         return str(number)
-
-
-def size(count: float) -> str:
-    """Bytes for people: 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024 or unit == "TiB":
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    raise AssertionError

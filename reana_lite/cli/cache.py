@@ -7,18 +7,9 @@ import time
 import click
 
 from reana_lite.cli.screen import open_installation, plain, print_json, print_table
+from reana_lite.legible import size as size
 
 _UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
-def size(n_bytes: int) -> str:
-    """A size for people, in powers of 1000."""
-    value = float(n_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 class Age(click.ParamType[float]):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reana_lite.legible import plain as plain
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -18,15 +20,8 @@ if TYPE_CHECKING:
     from reana_lite.database import Database
     from reana_lite.storage.base import Storage
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
 _CONTROL_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What JSON leaves as it is, but a terminal obeys, or no encoding takes."""
-
-
-def plain(text: str) -> str:
-    """A text without what a terminal obeys: escapes, control characters (tab, newline stay), turns of direction."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def out() -> Console:

@@ -374,6 +374,10 @@ class Client:
         """`what`: stop, resume (go on where it was stopped) or retry (failed points, too)."""
         return self._campaign(self._wire.post(f"/campaigns/{part(campaign)}/{part(what)}"))
 
+    def delete_campaign(self, campaign: str) -> None:
+        """Remove a campaign that is over or stopped, and hide its runs."""
+        self._wire.ask("DELETE", f"/campaigns/{part(campaign)}")
+
     # -- the rest ------------------------------------------------------------------------------------------------------
 
     def _run(self, document: Mapping[str, Any]) -> Run:

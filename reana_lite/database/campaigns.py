@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, func, literal, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from reana_lite.campaign import Progress, Request
@@ -398,6 +398,33 @@ def stop(database: Database, campaign: str, *, by: str) -> int:
         for run in runs:
             transaction.request_stop(run, by=by)
     return len(runs)
+
+
+def delete(transaction: Transaction, campaign: str) -> int:
+    """Remove a campaign with its points, and mark its runs as deleted; gives how many runs these are.
+
+    Raises Conflict while one of its runs is not over, or points wait for one and it is not stopped; NotFound if it is gone.
+    """
+    connection, now = transaction.connection, transaction.clock()
+    locked = select(_campaigns.c.stopped_at).where(_campaigns.c.id == campaign).with_for_update()
+    stopped = connection.execute(locked).scalar()
+    if stopped is None:
+        raise NotFound(f"no campaign {campaign!r}", campaign=campaign)
+    waiting = select(_points.c.number).where(_points.c.campaign == campaign, _PENDING).limit(1)
+    going = select(_runs.c.id).where(_runs.c.campaign == campaign, _runs.c.state.not_in(_OVER)).limit(1)
+    if connection.execute(going).first() or (not stopped and connection.execute(waiting).first()):
+        raise Conflict(
+            f"campaign {campaign} is not over: stop it first, and wait until its runs have ended", campaign=campaign
+        )
+    uses, shares = tables.workspace_runs, tables.shares
+    mine = _runs.c.campaign == campaign
+    connection.execute(uses.update().where(uses.c.run.in_(select(_runs.c.id).where(mine))).values(deleted_at=now))
+    bare = select(_runs.c.id, literal(now)).where(mine, _runs.c.id.not_in(select(uses.c.run)))
+    connection.execute(uses.insert().from_select(["run", "deleted_at"], bare, include_defaults=False))
+    connection.execute(_points.delete().where(_points.c.campaign == campaign))
+    connection.execute(shares.delete().where(shares.c.kind == "campaign", shares.c.object == campaign))
+    connection.execute(_campaigns.delete().where(_campaigns.c.id == campaign))
+    return int(connection.execute(select(func.count()).where(mine)).scalar_one())
 
 
 def stop_superseded(transaction: Transaction, campaign: str, *, by: str) -> None:

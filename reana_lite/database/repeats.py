@@ -1,6 +1,6 @@
 """Requests that are sent again with the same idempotency key get the answer they got. Functions of a Database.
 
-Called by server/api alone.
+Called by server/api, and by pages for forms that must not be sent twice.
 """
 
 from __future__ import annotations

@@ -65,7 +65,10 @@ class Enroller:
         self._cleared_at = -CLEARED_S
 
     def tick(self) -> None:
-        """Look after the campaigns, if it is time to, for at most TURN_S: ends of steps must not wait for it."""
+        """Look after the campaigns, if it is time to, for at most TURN_S: ends of steps must not wait for it.
+
+        A campaign whose needs do not answer waits on its own; Unavailable is raised only where the database does not.
+        """
         now = time.monotonic()
         if not self._waiting:
             if now - self._looked_at < LOOK_S:
@@ -100,16 +103,22 @@ class Enroller:
                 self._forget(record.id)
                 known = self._known[record.id] = self._enrolment(record)
             return known[0].top_up(self.ahead, limit_s=max(0.0, until - time.monotonic()))
-        except Unavailable:
-            raise
+        except Unavailable as error:
+            # what it needs does not answer: the others may need something else; it goes on with what was read before
+            log.warning("campaign %s waits: %s", record.name, error.message)
+            self._wait(record.id, error.details.get("retry_after_s") or AGAIN_S)
+            return True
         except REFUSING as error:
             log.warning("campaign %s cannot be enrolled: %s", record.name, error.message)
             self._refuse(record, error.message)
         except ReanaLiteError as error:  # such as what is being changed at this moment
             log.warning("campaign %s is enrolled later: %s", record.name, error.message)
-            self._not_before[record.id] = time.monotonic() + LATER_S
+            self._wait(record.id, LATER_S)
         self._forget(record.id)
         return True
+
+    def _wait(self, campaign: str, wait_s: float) -> None:
+        self._not_before[campaign] = time.monotonic() + min(wait_s, LATER_S)
 
     def _forget(self, campaign: str) -> None:
         known = self._known.pop(campaign, None)

@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from reana_lite.config import Settings
 from reana_lite.errors import InvalidInput
+from reana_lite.legible import one_line
 from reana_lite.server import auth
 
 log = logging.getLogger("reana_lite.server.access")
@@ -123,5 +124,5 @@ class Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the trace of an error."""
         text = scrubbed(f"{record.name}: {record.getMessage()}")
-        text = re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+        text = one_line(text)
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text

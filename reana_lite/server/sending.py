@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mimetypes
 import re
 import stat
 import tarfile
@@ -17,25 +16,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
 from reana_lite.artifact import Artifact
+from reana_lite.media import media_type
 from reana_lite.server.guard import SANDBOX
 from reana_lite.workspace import Workspace
 
 BLOCK = 1 << 16
-SHOWN = ("application/json", "text/plain", "image/png", "image/jpeg", "application/pdf")
-"""Media types that may be shown as they are; all others are octets to whoever asks."""
-
-
-def media_type(name: str) -> str:
-    """What a file is by its name, as far as it is harmless to say so."""
-    guessed = mimetypes.guess_type(name)[0] or ""
-    if guessed in SHOWN:
-        return guessed
-    plain = (
-        guessed.startswith("text/")
-        or guessed.endswith(("+xml", "/xml"))
-        or name.endswith((".yml", ".yaml", ".log", ".slha"))
-    )
-    return "text/plain" if plain else "application/octet-stream"
 
 
 def disposition(name: str, *, keep: bool = True) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from flask import request
 
 from reana_lite import foresight, intake
-from reana_lite.database import RunRecord, audit, campaigns, shares, tokens, users
+from reana_lite.database import RunRecord, audit, campaigns, shares, tokens, users, workspace_runs
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed
 from reana_lite.event import RunState
@@ -267,6 +267,23 @@ def stop_campaign(record: CampaignRecord, *, who: Caller) -> int:
     count = campaigns.stop(here().database, record.id, by=who.name)
     note(who, "stop campaign", record.id)
     return count
+
+
+def delete_run(record: RunRecord, *, who: Caller) -> None:
+    """Hide a run that is over; its outputs are removed when nothing names them any more. Raises Conflict if it is not."""
+    if record.state in (RunState.CREATED, RunState.QUEUED, RunState.RUNNING):
+        raise Conflict(f"run {record.id} is {record.state}: stop it first", run=record.id)
+    with here().database.transaction() as transaction:
+        workspace_runs.delete_run(transaction, record.id)
+    note(who, "delete run", record.id)
+
+
+def delete_campaign(record: CampaignRecord, *, who: Caller) -> int:
+    """Remove a campaign and hide its runs; gives how many. Raises Conflict while anything of it is to be computed."""
+    with here().database.transaction() as transaction:
+        runs = campaigns.delete(transaction, record.id)
+    note(who, "delete campaign", f"{record.id} {record.name}")
+    return runs
 
 
 def create_token(who: Caller, *, name: str = "", role: str = "", days: float = 90) -> tuple[str, tokens.TokenRecord]:

@@ -171,6 +171,19 @@ def test_a_submission_sent_again_is_one_run(live):
         client.submit("tiny", parameters={"n": 3}, key="mine")
 
 
+def test_a_request_that_is_still_being_answered_is_waited_for(live):
+    client = live.client()
+
+    def pending(app, environ, start):
+        start("409 Conflict", [("Content-Type", "application/json"), ("Retry-After", "0")])
+        said = {"error": "Conflict", "message": "in other words", "details": {"key": "k", "pending": True}}
+        return [json.dumps({"error": said}).encode()]
+
+    live.faults += [pending, pending]
+    assert client.submit("tiny", parameters={"n": 2}).state == "queued"
+    assert not live.faults
+
+
 def test_a_server_that_does_not_answer(live):
     client = live.client(patience_s=0.0)
 

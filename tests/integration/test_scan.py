@@ -153,6 +153,7 @@ def test_extended_it_computes_only_what_is_new(recast, workflow) -> None:
     assert document["points"]["finished"] == 6, "all of them anew with another parameter"
     assert len(begun(other)) == 3 + 6
     assert "give more points" in recast("campaign", "extend", "grow", code=2)
+    assert "n has no value" in recast("campaign", "extend", "grow", "--grid", "m=7", code=2)
 
 
 def test_stopped_by_one_process_and_resumed_by_another(recast, workflow, write) -> None:

@@ -32,6 +32,7 @@ def add(blueprint: Blueprint) -> None:
         list_campaigns
     )
     route("GET", "/campaigns/<campaign>", says=one)(get_campaign)
+    route("DELETE", "/campaigns/<campaign>", status=204)(delete_campaign)
     states = {"type": "array", "items": {"type": "string", "enum": list(records_states())}}
     route("GET", "/campaigns/<campaign>/points", query={
         "state": states, "after": COUNT | {"default": 0, "description": "`next` of the page before."},
@@ -111,6 +112,12 @@ def stop_campaign(call: Call, campaign: str) -> dict[str, Any]:
     record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
     submissions.stop_campaign(record, who=call.who)
     return document_of(record, call.who)
+
+
+def delete_campaign(call: Call, campaign: str) -> None:
+    """Remove a campaign that is over or stopped, and hide its runs; outputs are removed when nothing names them any more."""
+    record = auth.campaign_named(campaign, Verb.CHANGE, who=call.who)
+    submissions.delete_campaign(record, who=call.who)
 
 
 def resume_campaign(call: Call, campaign: str) -> dict[str, Any]:

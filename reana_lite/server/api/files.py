@@ -11,12 +11,13 @@ from reana_lite.database import RunRecord
 from reana_lite.database.records import NodeRecord
 from reana_lite.drive import Drive
 from reana_lite.errors import NotFound
+from reana_lite.media import media_type
 from reana_lite.server import auth
 from reana_lite.server.api.endpoint import Call, endpoint
 from reana_lite.server.api.schemas import TEXT, named, thing
 from reana_lite.server.files import artifacts_of, drive_of
 from reana_lite.server.installation import here
-from reana_lite.server.sending import media_type, send, tarred, zipped
+from reana_lite.server.sending import send, tarred, zipped
 
 LINKED_BYTES = 1_000_000
 """Smaller files are sent rather than linked to: two requests would take longer."""

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from reana_lite.advice import advice
-from reana_lite.database import RunRecord, listing, workspace_runs
+from reana_lite.database import RunRecord, listing
 from reana_lite.errors import NotFound
 from reana_lite.server import auth, submissions
 from reana_lite.server.api.endpoint import Call, endpoint
@@ -91,13 +91,7 @@ def get_run(call: Call, run: str) -> dict[str, Any]:
 def delete_run(call: Call, run: str) -> None:
     """Hide a run that is over; its outputs are removed when nothing names them any more."""
     record = auth.run_named(run, Verb.CHANGE, who=call.who)
-    if record.state in ("created", "queued", "running"):
-        from reana_lite.errors import Conflict
-
-        raise Conflict(f"run {record.id} is {record.state}: stop it first", run=record.id)
-    with here().database.transaction() as transaction:
-        workspace_runs.delete_run(transaction, record.id)
-    submissions.note(call.who, "delete run", record.id)
+    submissions.delete_run(record, who=call.who)
 
 
 def stop_run(call: Call, run: str) -> dict[str, Any]:

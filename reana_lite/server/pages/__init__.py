@@ -4,10 +4,9 @@
     words       values as people read them; texts made harmless
     form        the form of an analysis and what was typed into it
     graph       a run as boxes; plane, row: limits over two axes and one as shapes (all pure)
-    gathering   results of runs and campaigns, kept in memory
     living      parts that ask again while something goes on
     notice      a sentence carried over a redirect
-    browse, runs, files, campaigns, comparing, sharing, account, admin   the pages
+    browse, runs, files, campaigns, comparing, sharing, deleting, account, admin   the pages
 
 No permission is decided here, and no request is validated. Templates are in web/templates.
 """
@@ -23,7 +22,19 @@ from flask import Blueprint, Flask, Response, redirect, render_template, request
 from reana_lite import __version__
 from reana_lite.errors import NotFound, ReanaLiteError
 from reana_lite.server import answers
-from reana_lite.server.pages import account, admin, browse, campaigns, comparing, files, notice, runs, sharing, words
+from reana_lite.server.pages import (
+    account,
+    admin,
+    browse,
+    campaigns,
+    comparing,
+    deleting,
+    files,
+    notice,
+    runs,
+    sharing,
+    words,
+)
 from reana_lite.server.pages.plane import KINDS, shape
 from reana_lite.server.pages.site import this_site
 
@@ -89,7 +100,7 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(words.FILTERS)
     app.register_blueprint(Blueprint("web", __name__, static_folder=str(folder / "static"), static_url_path="/static"))
     pages = Blueprint("pages", __name__, template_folder=str(folder / "templates"))
-    for part in (browse, runs, files, sharing, campaigns, comparing, account, admin):
+    for part in (browse, runs, files, sharing, deleting, campaigns, comparing, account, admin):
         part.add(pages)
     pages.add_url_rule("/plotly.min.js", "plotly", _plotly)
     pages.before_request(_guard)

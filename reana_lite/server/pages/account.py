@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 
-from reana_lite.errors import InvalidInput, NotAllowed, Unavailable
+from reana_lite.database import repeats
+from reana_lite.errors import Conflict, InvalidInput, NotAllowed, Unavailable
 from reana_lite.server import auth
+from reana_lite.server.auth import caller
 from reana_lite.server.pages.notice import onward
 from reana_lite.server.pages.site import this_site
 
@@ -58,17 +61,31 @@ def sign_out() -> Any:
 def profile(made: str = "") -> str:
     """Tokens and quota."""
     site = this_site()
-    return render_template("profile.html", tokens=site.tokens(), quotas=site.quotas(), made=made)
+    once = secrets.token_urlsafe(12)
+    return render_template("profile.html", tokens=site.tokens(), quotas=site.quotas(), made=made, once=once)
 
 
 def create_token() -> Any:
-    """A new token, which is shown on this answer only."""
-    form = request.form
+    """A new token, which is shown on this answer only: the same form again (a reload) makes no second one."""
+    form, site = request.form, this_site()
+    owner, key = caller().name, f"form {form.get('once', '')[:64]}"
+    if not form.get("once", "").isprintable() or not form.get("once"):
+        return onward(url_for("pages.profile"), "The form has expired: fill it in again.", bad=True)
+    try:
+        sent_before = repeats.begin(site.database, owner, key, "token") is not None
+    except Conflict:  # at this moment
+        sent_before = True
+    if sent_before:
+        return onward(url_for("pages.profile"), "That token was made already; tokens are shown only once.", bad=True)
     try:
         days = _days(form.get("days", ""))
-        made = this_site().create_token(form.get("name", "").strip(), form.get("role", ""), days)
-    except InvalidInput as error:
-        return onward(url_for("pages.profile"), error.message, bad=True)
+        made = site.create_token(form.get("name", "").strip(), form.get("role", ""), days)
+    except BaseException as error:
+        repeats.end(site.database, owner, key, 0, "")
+        if isinstance(error, InvalidInput):
+            return onward(url_for("pages.profile"), error.message, bad=True)
+        raise
+    repeats.end(site.database, owner, key, 200, "")
     return profile(made)
 
 

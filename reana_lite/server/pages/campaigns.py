@@ -65,19 +65,9 @@ def change(name: str, action: str) -> Any:
     record = site.campaign(name)
     address = url_for("pages.campaign", name=record.id)
     try:
-        axes = _axes()
-        if action == "extend":
-            _need_all_axes(record, [name for name, *_ in axes])
-        return onward(address, site.change_campaign(record.id, action, axes))
+        return onward(address, site.change_campaign(record.id, action, _axes()))
     except InvalidInput as error:
         return onward(address, error.message, bad=True)
-
-
-def _need_all_axes(record: CampaignRecord, given: list[str]) -> None:
-    """Raises InvalidInput for an axis that is left out: its points would lie in another plane."""
-    missing = [axis for axis in record.request.axes if axis not in given]
-    if missing:
-        raise InvalidInput(f"{', '.join(missing)} has no value: give every axis one, or a range", field=missing[0])
 
 
 def _axes() -> list[tuple[str, str, str, str]]:

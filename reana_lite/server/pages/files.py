@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import mimetypes
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from flask import Blueprint, Response, render_template, request
 from reana_lite.database import RunRecord
 from reana_lite.errors import NotFound
 from reana_lite.job import RUN_ROOT
+from reana_lite.media import IMAGES, checked_type
 from reana_lite.server.files import drive_of
 from reana_lite.server.installation import here as installation
 from reana_lite.server.pages import headers, words
@@ -34,10 +34,6 @@ PREVIEW_CELLS = 1000
 
 SHOWN = 200
 """Names of a folder that are listed on one page."""
-
-IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"})
-_TEXTS = (".txt", ".log", ".md", ".yml", ".yaml", ".slha", ".spc", ".lhe", ".dat", ".py", ".sh", ".tex", ".xml", ".html",
-          ".htm", ".js", ".css", ".cfg", ".ini", ".toml", ".rst", ".hepmc")  # fmt: skip
 
 
 def add(pages: Blueprint) -> None:
@@ -115,7 +111,7 @@ def _line(files: Workspace, path: str, name: str) -> Line:
 
 def preview(path: str, content: bytes, size: int, most: int = PREVIEW_BYTES) -> dict[str, Any]:
     """What is shown of a file: an image, a table, JSON, text, or only that it is there."""
-    kind = kind_of(path, content)
+    kind = checked_type(path, content)
     cut = size > most
     if kind in IMAGES:
         return {"kind": "image", "cut": False}
@@ -149,20 +145,6 @@ def _rows(text: str, separator: str) -> Iterator[list[str]]:
         return
 
 
-def kind_of(path: str, content: bytes) -> str:
-    """The media type of a file: what its name says, if its first bytes agree; else text or bytes."""
-    guessed = mimetypes.guess_type(path)[0] or ""
-    beginnings = {"image/png": (b"\x89PNG",), "image/jpeg": (b"\xff\xd8",), "image/gif": (b"GIF8",), "image/webp": (b"RIFF",),
-                  "application/pdf": (b"%PDF-",)}  # fmt: skip
-    if guessed in beginnings:
-        return guessed if content.startswith(beginnings[guessed]) else "application/octet-stream"
-    if guessed in ("image/svg+xml", "text/csv", "application/json"):
-        return guessed
-    if guessed.startswith("text/") or path.lower().endswith(_TEXTS):
-        return "text/plain"
-    return "application/octet-stream"
-
-
 def raw(name: str, path: str) -> Response:
     """The bytes: images, PDF and text to be looked at, everything else to be kept. Nothing of it has our origin."""
     record = this_site().run(name)
@@ -173,7 +155,7 @@ def raw(name: str, path: str) -> Response:
         raise NotFound(f"{path} is a folder", path=path)
     stream = files.open(virtual)
     first = stream.read(4096)
-    kind = kind_of(path, first)
+    kind = checked_type(path, first)
     text = kind in ("text/plain", "text/csv", "application/json")
     keep = "keep" in request.args or not (text or kind in IMAGES or kind == "application/pdf")
     answer = Response(_bytes(first, stream), mimetype="text/plain" if text else kind)

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from reana_lite import legible
 from reana_lite.comparison import in_words, quantity_name
+from reana_lite.legible import plain as plain
+from reana_lite.legible import printed
 from reana_lite.result.forms import CLS_SHOWN, method_in_words
-
-_ESCAPE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 SIGNS = {
     "finished": "✓", "failed": "✕", "refused": "⊘", "running": "▶", "queued": "…", "created": "○", "planned": "○",
@@ -28,17 +26,9 @@ SIGNS = {
 WORDS = {"not-excluded": "not excluded", "planned": "not begun"}
 
 
-def plain(text: object) -> str:
-    """A text without escapes and control characters (tab and newline stay) or turns of direction."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text))
-
-
 def log_text(content: bytes) -> str:
-    """What a step printed: colours and cursor movements are dropped, of a line overwritten in place its end is kept."""
-    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
-    text = _ESCAPE.sub("", text)
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", "\n".join(lines))
+    """What a step printed, as a page shows it."""
+    return printed(content.decode("utf-8", "replace"))
 
 
 TYPOGRAPHY = (
@@ -132,14 +122,8 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes for people (powers of 1000)."""
-    if count is None:
-        return "–"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    """Bytes for people; "–" for nothing."""
+    return "–" if count is None else legible.size(count)
 
 
 def moment(at: float | None) -> str:

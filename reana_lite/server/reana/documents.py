@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from reana_lite.database.records import JobRecord, RunRecord
 from reana_lite.event import RunState
+from reana_lite.legible import printed
 
 STATUSES = ("created", "queued", "pending", "running", "finished", "failed", "stopped", "deleted")
 """REANA's words for where a run stands."""
@@ -22,7 +22,6 @@ STATUSES = ("created", "queued", "pending", "running", "finished", "failed", "st
 LOG_LIMIT_BYTES = 200_000
 """How much of the end of one step's log is shown (bytes)."""
 
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _UNITS = ("Bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -36,7 +35,7 @@ def _time_or_none(at: float) -> str | None:
 
 
 def size_text(size_bytes: int) -> str:
-    """A size for people: 0 Bytes, 1.5 KiB, 3 GiB."""
+    """A size in the form of REANA's own server: 0 Bytes, 1.5 KiB, 3 GiB."""
     value, unit = float(max(size_bytes, 0)), 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
@@ -49,8 +48,8 @@ def size_of(size_bytes: int) -> dict[str, Any]:
 
 
 def plain_text(text: str) -> str:
-    """A text that does nothing to a terminal that shows it; lines and tabs stay."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """What a step printed, so that it does nothing to a terminal that shows it; lines and tabs stay."""
+    return printed(text)
 
 
 def status_word(record: RunRecord, *, deleted: bool = False) -> str:

@@ -68,12 +68,41 @@ def test_an_outage_of_the_storage_refuses_no_point(world: World, monkeypatch: py
     monkeypatch.setattr(Planner, "started", failing)
     campaign_of = enrolling(world)
     for _ in range(3):
-        with pytest.raises(Unavailable):
-            campaign_of.tick()
+        campaign_of.looks()
+        campaign_of.tick()
         assert states(world, campaign) == {"queued": 3, "planned": 9}  # what was read before the outage goes on
+        campaign_of._not_before.clear()
+    campaign_of.looks()
     campaign_of.tick()
     assert states(world, campaign) == {"queued": 12}
     campaign_of.close()
+
+
+def test_a_campaign_that_waits_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, goes_on = (scan(world, axes={"n": axis})["id"] for axis in ("1:3:1", "6:8:1"))
+    enrolment, tries = driving.Enroller._enrolment, []
+
+    def broken(self: driving.Enroller, record: Any) -> Any:
+        if record.id == waits:
+            tries.append(record.id)
+            raise Unavailable("hepdata.net does not answer", retry_after_s=3600)
+        return enrolment(self, record)
+
+    monkeypatch.setattr(driving.Enroller, "_enrolment", broken)
+    found = enrolling(world)
+    for _ in range(3):
+        found.looks()
+        found.tick()
+    assert states(world, goes_on) == {"queued": 3}
+    assert states(world, waits) == {"planned": 3}
+    assert len(tries) == 1, "it is not tried again at once"
+    assert found._not_before[waits] - time.monotonic() <= driving.LATER_S, "nor after an hour"
+    found._not_before.clear()
+    monkeypatch.setattr(driving.Enroller, "_enrolment", enrolment)
+    found.looks()
+    found.tick()
+    assert states(world, waits) == {"queued": 3}
+    found.close()
 
 
 def test_what_cannot_be_read_at_this_moment_is_read_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +198,30 @@ def uploads_points_with(text: str) -> Any:
 
 
 # -- campaigns of theory files ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("more", "field", "words"), [
+    ({"axes": {"m_gluino": ["2200"]}}, "m_lsp", ["m_lsp has no value", "m_gluino, m_lsp"]),
+    ({"axes": {"m_gluino": ["2200"], "m_lsp": ["0"], "m_stop": ["1"]}}, "m_stop", ["m_stop"]),
+    ({"points": [{"m_gluino": 2200}]}, "m_lsp", ["m_lsp has no value"]),
+    ({"table": "m_lsp\n0\n"}, "m_gluino", ["m_gluino has no value"]),
+    ({"axes": {"m_gluino": ["2200"], "m_lsp": ["/etc/passwd"]}}, "", ["m_lsp"]),
+])  # fmt: skip
+def test_an_extension_has_a_value_for_each_axis_and_no_others(
+    world: World, more: dict[str, Any], field: str, words: list[str]
+) -> None:
+    alice = world.client("alice")
+    body = {"analyses": ["counting"], "axes": {"m_gluino": ["1800", "2000"], "m_lsp": ["300"]}}
+    campaign = alice.post("/api/v1/campaigns", json=body).json
+    refused = alice.post(f"/api/v1/campaigns/{campaign['id']}/extend", json=more)
+    assert refused.status_code == 400, refused.text
+    assert all(word in refused.json["error"]["message"] for word in words), refused.text
+    assert not field or refused.json["error"]["details"]["field"] == field
+    assert alice.get(f"/api/v1/campaigns/{campaign['id']}").json["points"]["total"] == 2
+    whole = {"axes": {"m_gluino": ["2200"], "m_lsp": ["300"]}}
+    assert alice.post(f"/api/v1/campaigns/{campaign['id']}/extend", json=whole).json["added"] == 1
+    others = {"parameters": {"n_events": 77}}  # no points: all that are there
+    assert alice.post(f"/api/v1/campaigns/{campaign['id']}/extend", json=others).json["added"] == 0
 
 
 def test_points_do_not_say_where_files_lie(world: World) -> None:

@@ -271,7 +271,7 @@ def test_administration_is_for_administrators(world: World) -> None:
 
 def test_tokens_are_shown_once_and_revoked(world: World) -> None:
     client = world.browser("alice")
-    page = send(client, "/profile/tokens", 200, name="laptop", role="user", days="30").text
+    page = send(client, "/profile/tokens", 200, name="laptop", role="user", days="30", once="a").text
     found = re.search(r'id="new-token">([^<]+)<', page)
     assert found is not None
     assert found[1] not in client.get("/profile").text
@@ -282,6 +282,20 @@ def test_tokens_are_shown_once_and_revoked(world: World) -> None:
     assert revoke is not None
     send(client, revoke[1])
     assert client_of_token.get("/runs", headers=header).status_code == 302
+
+
+def test_a_reload_makes_no_second_token(world: World) -> None:
+    client = world.browser("alice")
+    once = re.search(r'name="once" value="([^"]+)"', client.get("/profile").text)
+    assert once is not None
+    form = {"name": "laptop", "role": "user", "days": "30", "once": once[1]}
+    first = send(client, "/profile/tokens", 200, **form).text
+    again = send(client, "/profile/tokens", 303, **form)
+    assert "shown only once" in client.get(again.location).text
+    assert client.get("/profile").text.count("Revoke laptop") == 1
+    assert once[1] not in first, "the next form makes another one"
+    send(client, "/profile/tokens", 303, **{**form, "once": ""})
+    assert client.get("/profile").text.count("Revoke laptop") == 1
 
 
 def test_texts_of_users_are_shown_and_never_obeyed(world: World) -> None:
@@ -301,13 +315,14 @@ def test_a_log_with_terminal_escapes_is_plain(world: World) -> None:
 
 
 def test_files_that_steps_write_run_nothing(world: World) -> None:
-    from reana_lite.server.pages.files import kind_of, preview
+    from reana_lite.media import checked_type
+    from reana_lite.server.pages.files import preview
 
-    assert kind_of("x.html", b"<script>") == "text/plain"
-    assert kind_of("x.svg", b"<svg>") == "image/svg+xml"
-    assert kind_of("x.png", b"<script>") == "application/octet-stream"
-    assert kind_of("x.pdf", b"<script>") == "application/octet-stream"
-    assert kind_of("x", b"\0") == "application/octet-stream"
+    assert checked_type("x.html", b"<script>") == "text/plain"
+    assert checked_type("x.svg", b"<svg>") == "image/svg+xml"
+    assert checked_type("x.png", b"<script>") == "application/octet-stream"
+    assert checked_type("x.pdf", b"<script>") == "application/octet-stream"
+    assert checked_type("x", b"\0") == "application/octet-stream"
     assert preview("t.csv", b"a,b\n1,<b>\n", 10)["rows"] == [["a", "b"], ["1", "<b>"]]
     assert preview("t.json", b'{"a": [1]}', 10)["text"] == '{\n  "a": [\n    1\n  ]\n}'
     client = world.browser("alice")
@@ -407,7 +422,7 @@ def test_a_deleted_run_is_listed_no_more(world: World) -> None:
 def test_how_long_a_token_lives_is_a_number(world: World) -> None:
     client = world.browser("alice")
     for days in ("1O", "0", "-3", ""):
-        answer = send(client, "/profile/tokens", name="t", role="user", days=days)
+        answer = send(client, "/profile/tokens", name="t", role="user", days=days, once="a")
         assert "a token ends after 1 to 3650 days" in client.get(answer.location).text
     assert client.get("/profile").text.count(">Revoke<") == 1, "only the one there was before"
 

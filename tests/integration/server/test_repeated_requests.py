@@ -121,3 +121,18 @@ def test_no_more_of_a_body_is_read_than_a_document_may_have(
     sent = world.client("alice").post(path, data=large, content_type="application/json", headers=KEY)
     assert sent.status_code in (400, 413), sent.text
     assert world.client("alice").post("/api/workflows", data=large).status_code == 400
+
+
+def test_a_request_that_is_being_answered_says_so_and_the_client_waits(world: World) -> None:
+    alice = world.client("alice")
+    body = json.dumps({"analysis": "tiny"}).encode()
+    with world.app.test_request_context("/api/v1/runs", method="POST", data=body, content_type="application/json"):
+        digest = endpoint._digest(next(one for one in endpoint.ENDPOINTS if one.name == "submit_run"))
+    repeats.begin(world.database, "alice", "again", digest)
+    answer = alice.post("/api/v1/runs", data=body, content_type="application/json", headers=KEY)
+    assert answer.status_code == 409
+    assert answer.json["error"]["details"]["pending"] is True
+    assert int(answer.headers["Retry-After"]) >= 1
+    other = alice.post("/api/v1/runs", json={"analysis": "counting"}, headers=KEY)
+    assert other.status_code == 409
+    assert "pending" not in other.json["error"]["details"]

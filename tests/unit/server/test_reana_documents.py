@@ -50,7 +50,10 @@ def test_times_have_no_zone() -> None:
 
 
 def test_logs_do_nothing_to_a_terminal() -> None:
-    assert documents.plain_text("a\x1b[31mred\x1b[0m\x1b]0;title\x07\r\nb\tc\x9b2J") == "ared0;title\nb\tc2J"
+    assert (
+        documents.plain_text("a\x1b[31mred\x1b[0m\x1b]0;title\x07\r\nb\tc\x9b2J")
+        == "ared\nb\tc\N{REPLACEMENT CHARACTER}2J"
+    )
 
 
 @pytest.mark.parametrize(
