@@ -15,7 +15,7 @@ from reana_lite.client.asking import Theory, file_of, form_of, given, part, poin
 from reana_lite.client.files import Files
 from reana_lite.client.things import Artifact, Campaign, Point, Result, Results, Run, Table
 from reana_lite.client.wire import Wire
-from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError, Unavailable
+from reana_lite.errors import InvalidInput, ReanaLiteError, Unavailable
 
 Watched = TypeVar("Watched", Run, Campaign)
 
@@ -24,6 +24,9 @@ LOOK_S = (0.1, 5.0)
 
 SILENCE_S = 25.0
 """How long a server that sends events may be silent: it gives a sign of life more often (seconds)."""
+
+RESULTS = 200
+"""Points that are asked for at once with their result documents (some kB each)."""
 
 LOG_WAIT_S = 15.0
 """How long the server holds a request for more of a log (seconds)."""
@@ -325,17 +328,26 @@ class Client:
 
     def campaigns(self, *, shared: bool = False, limit: int | None = None) -> Iterator[Campaign]:
         """One's own campaigns, the newest first; `shared`: those that others share."""
-        for row in self._pages("/campaigns", {"shared": shared or None}, limit=limit):
-            yield self.campaign(row["id"])
+        for row in self._pages("/campaigns", {"shared": shared or None, "include": "progress"}, limit=limit):
+            yield self._campaign(row)
 
     def points(self, campaign: str, *states: str) -> Iterator[Point]:
         """The points of a campaign in order, all or those in these states."""
+        for row in self._points(campaign, {"state": list(states), "limit": 1000}):
+            yield Point(**row)
+
+    def outcomes(self, campaign: str, *states: str) -> Iterator[tuple[Point, dict[str, Any] | None]]:
+        """The same with the result document of each point that has one."""
+        query = {"state": list(states), "limit": RESULTS, "include": "result"}
+        for row in self._points(campaign, query):
+            document = row.pop("result")
+            yield Point(**row), document
+
+    def _points(self, campaign: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         after: int | None = None
         while True:
-            query = {"state": list(states), "limit": 1000, "after": after}
-            page = self._wire.get(f"/campaigns/{part(campaign)}/points", query)
-            for row in page["items"]:
-                yield Point(**row)
+            page = self._wire.get(f"/campaigns/{part(campaign)}/points", {**query, "after": after})
+            yield from page["items"]
             after = page["next"]
             if after is None:
                 return
@@ -343,9 +355,8 @@ class Client:
     def results(self, campaign: str) -> Results:
         """The results of a campaign's finished points, with the values of their points among the parameters."""
         found = []
-        for point in self.points(campaign, "finished"):
-            with contextlib.suppress(NotFound):  # its analysis declares no result document
-                document = self._wire.get(f"/runs/{part(str(point.run))}/result")
+        for point, document in self.outcomes(campaign, "finished"):
+            if document is not None:  # else its analysis declares none
                 theory = document["theory"]
                 parameters = {**theory["parameters"], **point.values}
                 found.append(Result.of({**document, "theory": {**theory, "parameters": parameters}}))

@@ -201,24 +201,32 @@ def waiting(database: Database) -> list[CampaignRecord]:
 
 def progress(database: Database, campaign: str) -> Progress:
     """A campaign in numbers."""
+    return progresses(database, [campaign])[campaign]
+
+
+def progresses(database: Database, ids: Sequence[str]) -> dict[str, Progress]:
+    """Campaigns in numbers, by id; many with one question."""
     sums = [func.coalesce(func.sum(_runs.c[name]), 0).label(name) for name in COUNTERS]
     refused = _points.c.error != ""
-    statement = (
-        select(_runs.c.state, refused.label("refused"), func.count().label("points"), *sums)
-        .select_from(_points.outerjoin(_runs, _runs.c.id == _points.c.run))
-        .where(_points.c.campaign == campaign)
-        .group_by(_runs.c.state, refused)
-    )
-    points: dict[str, int] = {}
-    steps = dict.fromkeys(COUNTERS, 0)
-    with database.reading() as connection:
-        stopped = connection.execute(select(_campaigns.c.stopped_at).where(_campaigns.c.id == campaign)).scalar()
-        for row in connection.execute(statement):
-            state = row.state or ("refused" if row.refused else "planned")
-            points[state] = points.get(state, 0) + row.points
-            for name in COUNTERS:
-                steps[name] += getattr(row, name)
-    return Progress(points, steps, bool(stopped))
+    points: dict[str, dict[str, int]] = {one: {} for one in ids}
+    steps = {one: dict.fromkeys(COUNTERS, 0) for one in ids}
+    stopped: dict[str, bool] = {}
+    for some in statements.chunks(list(points)):
+        statement = (
+            select(_points.c.campaign, _runs.c.state, refused.label("refused"), func.count().label("points"), *sums)
+            .select_from(_points.outerjoin(_runs, _runs.c.id == _points.c.run))
+            .where(_points.c.campaign.in_(some))
+            .group_by(_points.c.campaign, _runs.c.state, refused)
+        )
+        with database.reading() as connection:
+            ends = select(_campaigns.c.id, _campaigns.c.stopped_at).where(_campaigns.c.id.in_(some))
+            stopped.update((row.id, bool(row.stopped_at)) for row in connection.execute(ends))
+            for row in connection.execute(statement):
+                state = row.state or ("refused" if row.refused else "planned")
+                points[row.campaign][state] = points[row.campaign].get(state, 0) + row.points
+                for name in COUNTERS:
+                    steps[row.campaign][name] += getattr(row, name)
+    return {one: Progress(points[one], steps[one], stopped.get(one, False)) for one in points}
 
 
 def _select(database: Database, *conditions: Any, limit: int = 100) -> list[CampaignRecord]:

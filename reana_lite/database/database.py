@@ -23,6 +23,10 @@ from reana_lite.event import RunState
 
 _runs, _jobs, _keys, _nodes = tables.runs, tables.jobs, tables.keys, tables.nodes
 RUN_COLUMNS = [column for column in _runs.c if column.name != "stop_taken"]
+RUN_WITH_REQUEST = select(*RUN_COLUMNS, tables.requests.c.document.label("request")).select_from(
+    _runs.outerjoin(tables.requests, tables.requests.c.run == _runs.c.id)
+)
+"""With what it was asked for with: one way to the database for both."""
 _OVER = [state.value for state in TERMINAL_RUN]
 
 PAGE = 1000
@@ -143,15 +147,11 @@ class Database:
 
     def exact_run(self, run: str) -> RunRecord:
         """The run of exactly that id; raises NotFound."""
-        statement = select(*RUN_COLUMNS).where(_runs.c.id == run)
         with self.reading() as connection:
-            row = connection.execute(statement).first()
-            request = connection.execute(
-                select(tables.requests.c.document).where(tables.requests.c.run == run)
-            ).scalar()  # fmt: skip
+            row: Any = connection.execute(RUN_WITH_REQUEST.where(_runs.c.id == run)).first()
         if row is None:
             raise NotFound(f"no run {run!r}", run=run)
-        return run_of(row, request or "")
+        return run_of(row, row.request or "")
 
     def list_runs(
         self,

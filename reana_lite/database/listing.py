@@ -13,13 +13,12 @@ from sqlalchemy import and_, func, or_, select
 
 from reana_lite.database import tables
 from reana_lite.database.campaigns import CampaignRecord, campaign_of
-from reana_lite.database.database import Database
+from reana_lite.database.database import RUN_WITH_REQUEST, Database
 from reana_lite.database.records import RunRecord, run_of
 from reana_lite.errors import InvalidInput
 from reana_lite.event import RunState
 
 _runs, _uses, _campaigns, _shares = tables.runs, tables.workspace_runs, tables.campaigns, tables.shares
-_requests = tables.requests
 _RUN = [column for column in _runs.c if column.name in RunRecord.__dataclass_fields__]
 
 Place = tuple[float, str]
@@ -86,9 +85,8 @@ def find_run(database: Database, run: str) -> RunRecord | None:
     """The run of exactly that id, with its request; None if there is none, or its owner has deleted it."""
     gone = select(_uses.c.run).where(_uses.c.run == _runs.c.id, _uses.c.deleted_at > 0)
     with database.reading() as connection:
-        row = connection.execute(select(*_RUN).where(_runs.c.id == run, ~gone.exists())).first()
-        request = connection.execute(select(_requests.c.document).where(_requests.c.run == run)).scalar()
-    return None if row is None else run_of(row, request or "")
+        row: Any = connection.execute(RUN_WITH_REQUEST.where(_runs.c.id == run, ~gone.exists())).first()
+    return None if row is None else run_of(row, row.request or "")
 
 
 def find_campaign(database: Database, campaign: str) -> CampaignRecord | None:

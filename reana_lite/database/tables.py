@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0008"
+VERSION = "0009"
 """The newest migration that these tables equal; versions are numbers, so that a newer database can be told."""
 
 metadata = MetaData(
@@ -37,6 +37,9 @@ metadata = MetaData(
 
 JOB_OPEN = text("state IN ('queued', 'running')")
 """Attempts that have not ended. Literal, not bound, in index and queries alike: else the partial index is not used."""
+
+JOB_OVER = text("ended_at > 0")
+"""Attempts that have ended, in the same way."""
 
 
 def _name(name: str, length: int = 255) -> Column[str]:
@@ -149,6 +152,16 @@ jobs = Table(
     _name("worker"),
     _name("first_run", 32),
     Index("ix_jobs_open", "worker", sqlite_where=JOB_OPEN, postgresql_where=JOB_OPEN),
+    # what a user has taken is summed up from it alone; written once, when a job is over
+    Index(
+        "ix_jobs_taken",
+        "first_run",
+        "size_bytes",
+        "started_at",
+        "ended_at",
+        sqlite_where=JOB_OVER,
+        postgresql_where=JOB_OVER,
+    ),
 )
 
 nodes = Table(

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import select
@@ -20,6 +21,10 @@ from reana_lite.database.users import Role, User, user_of
 from reana_lite.errors import NotFound
 
 _tokens, _users = tables.tokens, tables.users
+_WITH_OWNER = select(  # one way to the database for each request of a program
+    *(column.label(f"token_{column.name}") for column in _tokens.c),
+    *(column.label(f"user_{column.name}") for column in _users.c),
+).select_from(_tokens.outerjoin(_users, _users.c.name == _tokens.c.owner))
 
 USED_EVERY_S = 60.0
 """How exact the time of a token's last use is (seconds): not every request is a write."""
@@ -72,17 +77,18 @@ def find_with_owner(
 
     No account where there are none at all. Its use is noted.
     """
-    digest, now, owner = digest_of(secret), database.clock(), None
+    digest, now = digest_of(secret), database.clock()
     with database.reading() as connection:
-        row = connection.execute(select(_tokens).where(_tokens.c.digest == digest)).first()
-        if row is not None:
-            owner = connection.execute(select(_users).where(_users.c.name == row.owner)).first()
-    if row is None or row.kind not in set(kinds) or (row.expires_at and row.expires_at <= now):
+        both = connection.execute(_WITH_OWNER.where(_tokens.c.digest == digest)).first()
+    if both is None:
+        return None
+    row, owner = _part(both, "token"), _part(both, "user")
+    if row.kind not in set(kinds) or (row.expires_at and row.expires_at <= now):
         return None
     if now - row.used_at > USED_EVERY_S:
         with database.transaction() as transaction:
             transaction.connection.execute(_tokens.update().where(_tokens.c.digest == digest).values(used_at=now))
-    return _token_of(row), user_of(owner) if owner is not None else None
+    return _token_of(row), user_of(owner) if owner.name is not None else None
 
 
 def find_by_id(database: Database, token: str) -> TokenRecord | None:
@@ -123,7 +129,14 @@ def revoke_all(database: Database, owner: str, *, kind: str = "session") -> None
         transaction.connection.execute(_tokens.delete().where(_tokens.c.owner == owner, _tokens.c.kind == kind))
 
 
+def _part(row: Any, name: str) -> SimpleNamespace:
+    """The columns of one of the tables of _WITH_OWNER."""
+    start = f"{name}_"
+    return SimpleNamespace(
+        **{key.removeprefix(start): row[at] for at, key in enumerate(row._fields) if key.startswith(start)}
+    )
+
+
 def _token_of(row: Any) -> TokenRecord:
-    values = dict(row._mapping)
-    del values["digest"]
+    values = {name: getattr(row, name) for name in TokenRecord.__dataclass_fields__}
     return TokenRecord(**{**values, "role": Role(row.role)})

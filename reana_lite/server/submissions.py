@@ -79,7 +79,7 @@ def submit_run(wanted: NewRun, *, who: Caller | None = None) -> RunRecord:
         guest=True,
     )
     note(who, "submit run", run)
-    return installation.database.get_run(run)
+    return installation.database.exact_run(run)
 
 
 def rerun(record: RunRecord, *, name: str = "", reuse: bool | None = None, who: Caller | None = None) -> RunRecord:
@@ -107,7 +107,7 @@ def rerun(record: RunRecord, *, name: str = "", reuse: bool | None = None, who: 
         guest=True,
     )
     note(who, "rerun", run)
-    return installation.database.get_run(run)
+    return installation.database.exact_run(run)
 
 
 def submit_scan(wanted: NewScan, *, who: Caller | None = None) -> tuple[CampaignRecord, bool]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from reana_lite.database import Database, repeats, secrets, theory_files, throttle, users
+from reana_lite.database import Database, repeats, secrets, tables, theory_files, throttle, users
 from reana_lite.database.throttle import Limit
 from reana_lite.database.users import Role, User
 from reana_lite.errors import Conflict, InvalidInput, Unavailable
@@ -95,3 +97,32 @@ def test_the_sum_of_what_is_taken(database: Database) -> None:
     record = theory_files.TheoryFileRecord("alice", "sha256:a", "a.yml", "parameters", 7, "k", 0.0)
     theory_files.add(database, record)
     assert users.usage(database, "alice").disk_bytes == 7
+
+
+def test_what_is_taken_counts_jobs_where_they_were_computed_first_from_an_index(database: Database) -> None:
+    users.add(database, User("alice", Role.ADMIN))
+    for run, owner in (("run-a", "alice"), ("run-b", "bob")):
+        database.create_run(run=run, name=run, owner=owner)
+    now = database.clock()
+    rows = [
+        {"key": f"k{number}", "attempt": 1, "state": state, "size_bytes": size, "started_at": started, "ended_at": ended,
+         "first_run": run}
+        for number, (run, state, size, started, ended) in enumerate([
+            ("run-a", "finished", 10, now, now + 5), ("run-a", "failed", 1, 0.0, now), ("run-a", "running", 0, now, 0.0),
+            ("run-a", "queued", 0, 0.0, 0.0), ("run-b", "finished", 1000, now, now + 100), ("run-b", "running", 0, now, 0.0),
+        ])
+    ]  # fmt: skip
+    with database.transaction() as transaction:
+        transaction.connection.execute(tables.jobs.insert(), rows)
+    asked: list[tuple[str, Any]] = []
+    with database.reading() as connection:
+        engine = connection.engine
+    event.listen(engine, "before_cursor_execute", lambda _c, _cur, text, values, *_: asked.append((text, values)))
+    found = users.usage(database, "alice")
+    assert (found.disk_bytes, found.running_jobs, round(found.cpu_s), found.active_runs) == (11, 2, 5, 1)
+    if engine.dialect.name == "sqlite":
+        text, values = next((text, values) for text, values in asked if "sum(jobs.size_bytes)" in text)
+        with database.reading() as connection:
+            plan = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values))
+        assert "COVERING INDEX ix_jobs_taken" in plan
+        assert "SCAN" not in plan

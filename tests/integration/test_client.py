@@ -20,6 +20,7 @@ import pytest
 from live import Live, hang_up, serve
 
 from reana_lite.client import Client, Progress, Result
+from reana_lite.client.wire import Wire
 from reana_lite.errors import Conflict, InvalidInput, NotAllowed, NotFound, Unavailable
 
 THEORY = {"m_gluino": {"value": 2000, "unit": "GeV"}, "m_lsp": {"value": 0, "unit": "GeV"}, "xsec_pb": 0.00101}
@@ -392,6 +393,31 @@ def test_exports_are_files(live, tmp_path):
         scan.export(tmp_path / "plane.docx")
     with pytest.raises(InvalidInput, match="cannot be written"):
         run.export(tmp_path / "none" / "r.csv")
+
+
+def test_campaigns_and_results_come_with_a_request_a_page(live, monkeypatch):
+    client = live.client()
+    scan = client.scan("counting", axes={"m_gluino": [1600, 2000, 2400], "m_lsp": [0]}, parameters=FEW)
+    other = client.scan("tiny", axes={"n": [1, 2]})
+    live.world.drive()
+    asked = []
+    ask = Wire.ask
+    monkeypatch.setattr(
+        Wire, "ask", lambda self, method, path, **more: asked.append(path) or ask(self, method, path, **more)
+    )
+    listed = {one.id: one for one in client.campaigns()}
+    assert asked == ["/campaigns"]
+    assert listed[scan.id] == client.campaign(scan.id)
+    assert listed[scan.id].points["finished"] == 3
+    assert listed[other.id].points["total"] == 2
+    asked.clear()
+    found = client.results(scan.id)
+    assert [one.parameters["m_gluino"] for one in found] == [1600, 2000, 2400]
+    assert asked == [f"/campaigns/{scan.id}/points"]
+    assert found[0].document["limits"] == client.result(found[0].run).document["limits"]
+    assert len(client.results(other.id)) == 0  # its analysis declares no result document
+    monkeypatch.setattr("reana_lite.client.client.RESULTS", 2)
+    assert [one.run for one in client.results(scan.id)] == [one.run for one in found]
 
 
 def test_many_runs_are_paged(live):

@@ -57,8 +57,7 @@ class There:
             return {run.id: named(item, self._axes([run.analysis]))}, []
         items = {}
         axes = self._axes(campaign.targets)
-        for point in self._client.points(campaign.id):
-            document = self._result(point.run) if point.run and point.state == "finished" else None
+        for point, document in self._client.outcomes(campaign.id):
             analysis = point.target.rpartition("/")[2]
             item = of_point(
                 point.name, analysis, dict(point.values), point.run or "", point.state, point.error, document

@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Blueprint
 
+from reana_lite.campaign import Progress
 from reana_lite.database import campaigns as records
-from reana_lite.database import listing
+from reana_lite.database import listing, results
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.server import auth, submissions, uploads
 from reana_lite.server.api.endpoint import Call, endpoint
@@ -28,7 +29,13 @@ def add(blueprint: Blueprint) -> None:
     route("POST", "/campaigns", takes=named("NewScan"), says=named("NewCampaign"), status=201, verb=Verb.SUBMIT)(
         submit_campaign
     )
-    route("GET", "/campaigns", says=page(named("CampaignRow")), query=PAGING | {"shared": FLAG, "all": FLAG})(
+    rows = page({"anyOf": [named("CampaignRow"), one]})
+    include = {
+        "type": "array",
+        "items": {"type": "string", "enum": ["progress"]},
+        "description": "Each as GET of it says.",
+    }
+    route("GET", "/campaigns", says=rows, query=PAGING | {"shared": FLAG, "all": FLAG, "include": include})(
         list_campaigns
     )
     route("GET", "/campaigns/<campaign>", says=one)(get_campaign)
@@ -37,6 +44,8 @@ def add(blueprint: Blueprint) -> None:
     route("GET", "/campaigns/<campaign>/points", query={
         "state": states, "after": COUNT | {"default": 0, "description": "`next` of the page before."},
         "limit": PAGING["limit"],
+        "include": {"type": "array", "items": {"type": "string", "enum": ["result"]},
+                    "description": "With the result document of each point that has one."},
     }, says=thing({"items": {"type": "array", "items": named("Point")}, "next": {"type": ["integer", "null"]}}),
     )(list_points)  # fmt: skip
     route("POST", "/campaigns/<campaign>/stop", says=one)(stop_campaign)
@@ -61,10 +70,13 @@ def records_states() -> tuple[str, ...]:
 
 def document_of(record: CampaignRecord, who: Caller) -> dict[str, Any]:
     """A campaign in numbers. The targets are names of the catalogue."""
-    progress = records.progress(here().database, record.id).to_dict()
+    return _in_full(record, records.progress(here().database, record.id), who)
+
+
+def _in_full(record: CampaignRecord, progress: Progress, who: Caller) -> dict[str, Any]:
     return {
         **record.to_dict(),
-        **progress,
+        **progress.to_dict(),
         "axes": list(record.request.axes),
         "may_change": auth.may(who, Verb.CHANGE, record),
     }
@@ -87,7 +99,10 @@ def list_campaigns(call: Call) -> dict[str, Any]:
     rows = listing.campaign_page(
         here().database, owner=owner, shared_with=shared, after=place_of(call.query), limit=call.query["limit"] + 1
     )
-    return paged(rows, call.query, lambda record: record.to_dict())
+    if "progress" not in call.query.get("include", ()):
+        return paged(rows, call.query, lambda record: record.to_dict())
+    known = records.progresses(here().database, [record.id for record in rows])
+    return paged(rows, call.query, lambda record: _in_full(record, known[record.id], call.who))
 
 
 def get_campaign(call: Call, campaign: str) -> dict[str, Any]:
@@ -101,8 +116,17 @@ def list_points(call: Call, campaign: str) -> dict[str, Any]:
     rows = records.points(
         here().database, record.id, states=call.query.get("state", ()), after=call.query["after"], limit=limit + 1
     )
+    found: dict[str, dict[str, Any]] = {}
+    if with_results := "result" in call.query.get("include", ()):
+        runs = [row.run for row in rows[:limit] if row.run and row.state == "finished"]
+        found = dict(results.documents(here().database, runs))
     return {
-        "items": [row.to_dict() | {"source": uploads.source_of(here(), row.point.source)} for row in rows[:limit]],
+        "items": [
+            row.to_dict()
+            | {"source": uploads.source_of(here(), row.point.source)}
+            | ({"result": found.get(row.run)} if with_results else {})
+            for row in rows[:limit]
+        ],
         "next": rows[limit - 1].number if len(rows) > limit else None,
     }
 

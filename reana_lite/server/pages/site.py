@@ -176,7 +176,8 @@ class Site:
         name = auth.caller().name
         owner, other = (None, name) if shared else (name, None)
         found = listing.campaign_page(self.database, owner=owner, shared_with=other, limit=limit)
-        return [(one, campaigns.progress(self.database, one.id)) for one in found]
+        known = campaigns.progresses(self.database, [one.id for one in found])
+        return [(one, known[one.id]) for one in found]
 
     def may_change(self, thing: RunRecord | CampaignRecord) -> bool:
         """Whether the viewer may stop it, and more."""

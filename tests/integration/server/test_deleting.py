@@ -19,7 +19,7 @@ def sent(client: FlaskClient, path: str) -> Any:
     page = client.get(path)
     assert page.status_code == 200, page.text
     form = re.search(
-        r'<form method="post" action="([^"]+)"><input type="hidden" name="csrf" value="([0-9a-f]+)">', page.text
+        r'<form method="post" action="([^"]+/delete)"><input type="hidden" name="csrf" value="([0-9a-f]+)">', page.text
     )
     assert form is not None
     return client.post(form[1], data={"csrf": form[2]})
