@@ -22,7 +22,7 @@ from reana_lite.storage.base import Storage
 from reana_lite.worker.admission import Line, why_waiting
 from reana_lite.worker.environments import Environments, Refused
 from reana_lite.worker.outbox import Outbox
-from reana_lite.worker.turn import POLL_S, Active, Hands, Overtaken, Place, Turn
+from reana_lite.worker.turn import POLL_S, STAND_S, Active, Hands, Overtaken, Place, Turn
 
 
 class Beginnings:
@@ -95,7 +95,11 @@ class Beginnings:
                 return
             with self.database.peek() as peek:
                 known = jobs.look_up(peek, [key for key, _, _ in batch])
-            for key, drive, submit in batch:
+            for number, (key, drive, submit) in enumerate(batch):
+                if turn.stood_s >= STAND_S:  # the next turn goes on with the rest
+                    for _, other, waiting in reversed(batch[number:]):
+                        other.queue.appendleft(waiting)
+                    return
                 claim = known[key]
                 place = (key, claim.attempt)
                 if drive.trouble is not None or drive.finish is not None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from reana_lite.backends.base import Report
 from reana_lite.database import Database
 from reana_lite.drive import NodeRow
+from reana_lite.errors import Unavailable
 from reana_lite.event import JobStarted
 from reana_lite.inputs import Inputs
 from reana_lite.job import Cause, JobOutcome, JobState
@@ -115,6 +116,8 @@ class Delivery:
             turn.freed[active.first[0].owner] += 1
             turn.spoiled += self.inputs.ended(*active.first, outcome)
         for drive, submit in active.nodes:
+            if turn.stands and drive.trouble is None:
+                drive.trouble = Unavailable("its storage did not answer in time")
             if drive.trouble is not None:  # it is read from its log again later, and what has become of this, too
                 continue
             turn.changed[drive.run] = drive

@@ -22,6 +22,8 @@ def judged(outcome: JobOutcome, key: str, *, active: Active, turn: Turn) -> JobO
     if outcome.state is not JobState.FINISHED:
         return outcome
     for drive, submit in active.nodes:
+        if turn.stands:  # these wait, and it is judged for them when they go on
+            break
         with turn.watching(drive):
             missing = drive.missing_outputs(submit, key, active.attempt)
         if missing:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -134,6 +135,7 @@ class Holding:
                 continue
             if not self.hands.aside[run].message:
                 del self.hands.aside[run]
+            self.outbox.bind_again(drive)
             self.hands.drives[run] = drive
             self.hands.adopted[run] = drive  # it may be over before anything runs
             if epoch > 1 or follow:
@@ -233,7 +235,8 @@ class Holding:
                 del self.hands.drives[run]
                 self._give_up(transaction, turn, drive)
         for run in turn.dropped:
-            transaction.set_run_state(run, RunState.STOPPED)
+            with suppress(Conflict, NotFound):  # over already, by whoever took it for abandoned
+                transaction.set_run_state(run, RunState.STOPPED)
         advances = [
             Advance(run, drive.epoch, drive.seq, drive.fresh, drive.nodes, drive.engine.progress())
             for run, drive in turn.changed.items()

@@ -145,7 +145,7 @@ class Worker:
                 self._rung = False
                 adopted_at = -POLL_S
                 self._polled_at = -POLL_S
-            if self._undone:
+            if self._undone:  # before anything is looked at that was not written
                 self._holding.take_up_again()
                 self._undone = False
             self._outbox.recover()
@@ -174,6 +174,9 @@ class Worker:
 
     def turn(self, *, begin: bool = True) -> None:
         """One turn of the loop: at most POLL_S of waiting. Without `begin` it takes what has happened, and begins nothing."""
+        if self._undone:
+            self._holding.take_up_again()
+            self._undone = False
         reports = self.hands.reports or self._wait(0.0 if not begin else None)
         self.hands.reports = []
         turn = Turn(reports)

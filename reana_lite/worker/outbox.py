@@ -32,7 +32,8 @@ class Outbox:
         self._unstopped: list[Place] = []
         self._unrecovered: list[Place] = []
         self._copying: dict[Place, tuple[list[Future[Input | None]], Drive, SubmitJob]] = {}
-        self._copies: dict[tuple[str, Place], tuple[Future[Input | None], Drive, Input]] = {}
+        self._copies: dict[tuple[str, Place], tuple[Future[Input | None], Input]] = {}
+        self._own: dict[str, list[tuple[Input, Input]]] = {}  # by run: (input, its copy); the log tells of some of them
         self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="copy")
 
     @property
@@ -43,7 +44,7 @@ class Outbox:
     @property
     def copied(self) -> bool:
         """Whether a copy has been made that nobody has taken."""
-        return any(future.done() for future, _, _ in self._copies.values())
+        return any(future.done() for future, _ in self._copies.values())
 
     def take(self, turn: Turn) -> None:
         """What a turn has decided: jobs begin, those whose inputs are to be copied aside first when that is done."""
@@ -52,7 +53,7 @@ class Outbox:
             if name not in self._copies:
                 future = self._copier.submit(self.inputs.copy, drive.run, tree)
                 future.add_done_callback(lambda _: self.backend.wake())
-                self._copies[name] = future, drive, tree
+                self._copies[name] = future, tree
         for key, attempt, drive, submit in turn.begun:
             self.hands.held.add((key, attempt))
             trees = [(drive.run, (tree.key, tree.attempt)) for tree in submit.inputs] if self._copies else []
@@ -83,12 +84,16 @@ class Outbox:
 
     def take_copies(self, turn: Turn) -> None:
         """Bind the inputs that have been copied, and begin the jobs that waited for them; what failed, ends its job."""
+        for run in self._own.keys() - self.hands.drives.keys() - self.hands.aside.keys():
+            del self._own[run]
         if not self._copying and not self._copies:
             return
-        for name, (copied, drive, tree) in list(self._copies.items()):
+        for name, (copied, tree) in list(self._copies.items()):
             if copied.done():
                 if copied.exception() is None and (own := copied.result()) is not None:
-                    drive.rebind(tree, own)
+                    self._own.setdefault(name[0], []).append((tree, own))
+                    if (mine := self.hands.drives.get(name[0])) is not None:
+                        mine.rebind(tree, own)
                 del self._copies[name]
         for place, (futures, drive, submit) in list(self._copying.items()):
             errors = [error for future in futures if future.done() and (error := future.exception()) is not None]
@@ -97,7 +102,15 @@ class Outbox:
                 del self._copying[place]
             elif all(future.done() for future in futures):
                 del self._copying[place]
-                self._unsent[place] = self._task(*place, drive, submit)
+                # after a turn that was undone the run is another Drive
+                self._unsent[place] = self._task(*place, self.hands.drives.get(drive.run, drive), submit)
+
+    def bind_again(self, drive: Drive) -> None:
+        """A run that was read from its log anew has its own copies, also those of which the log does not tell yet."""
+        for tree, own in self._own.get(drive.run, ()):
+            known = drive.bound.get((tree.folder, tree.key, tree.attempt))
+            if known is None or (known.key, known.attempt) != (own.key, own.attempt):
+                drive.rebind(tree, own)
 
     def recover(self, attempts: Sequence[Place] = ()) -> None:
         """Ask what became of attempts that are this worker's now; those that still execute are its backend's from now on.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from house import House
@@ -14,9 +15,11 @@ from steps import scatter, step, workflow
 from reana_lite.backends.base import Report
 from reana_lite.backends.memory import MemoryBackend
 from reana_lite.database import jobs
+from reana_lite.drive import Drive
 from reana_lite.errors import Unavailable
-from reana_lite.job import Cause, JobOutcome, JobState
-from reana_lite.worker import Worker, holding, turn
+from reana_lite.job import RUN_ROOT, Cause, Input, JobOutcome, JobState
+from reana_lite.worker import Worker, beginnings, holding, turn
+from reana_lite.worker.outbox import Outbox
 
 READS = ("manifest", "open", "log", "rescan", "check", "damage", "size_bytes", "kept_at")
 
@@ -200,6 +203,67 @@ def test_a_turn_stands_still_for_a_storage_only_so_long(
     end(house, worker, *runs)
     assert {house.database.get_run(run).state for run in runs} == {"finished"}
     assert len(backend.order) == len(set(backend.order)) == 6
+
+
+def test_runs_that_reuse_much_are_held_up_only_so_long(
+    house: House, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
+    first = [house.begin(f"first-{name}", text, ns=[]) for name, text in texts.items()]
+    end(house, house.worker(MemoryBackend(house.storage, script=files)), *first)
+    for module in (turn, beginnings):
+        monkeypatch.setattr(module, "STAND_S", 1e-9)
+    monkeypatch.setattr(house.storage, "check", lambda: None)
+    backend = MemoryBackend(house.storage, script=files)
+    worker = house.worker(backend)
+    runs = [house.begin(name, text, ns=[]) for name, text in texts.items()]
+
+    def fail() -> None:
+        raise Unavailable("this part of the storage does not answer")
+
+    slow.during = fail
+    counts = [slow.count]
+    worker.drive(until=lambda: counts.append(slow.count) or len(counts) > 8)  # type: ignore[func-returns-value]
+    reads = [after - before for before, after in itertools.pairwise(counts)]
+    assert max(reads) == 1, "the others have to wait for the next turn"
+    slow.during = lambda: None
+    end(house, worker, *runs)
+    assert {house.database.get_run(run).state for run in runs} == {"finished"}
+    assert backend.order == [], "all of it was there"
+
+
+def test_a_copy_of_an_input_stays_a_run_s_own_when_a_turn_is_undone(house: House) -> None:
+    tree = Input(f"{RUN_ROOT}/init", "k" * 32, 1, "sha256:0")
+    own = Input(tree.folder, "run-copy", 1, "sha256:0")
+    hands = turn.Hands()
+
+    class Copies:
+        def copy(self, run: str, which: Input) -> Input:
+            return own
+
+    backend = MemoryBackend(house.storage)
+    outbox = Outbox(backend, hands, environments=cast(Any, None), inputs=cast(Any, Copies()))
+    before, after = (Drive("r", 1, house.storage) for _ in range(2))
+    hands.drives["r"] = before
+    outbox.take(turn.Turn(copies=[(before, tree)]))
+    hands.drives["r"] = after  # the turn was undone, and the run read from its log
+    while not outbox.copied:
+        backend.wait(1.0)
+    outbox.take_copies(turn.Turn())
+    assert bound_place(after, tree) == own
+    again = Drive("r", 1, house.storage)
+    outbox.bind_again(again)
+    assert bound_place(again, tree) == own
+    del hands.drives["r"]
+    outbox.take_copies(turn.Turn())
+    late = Drive("r", 1, house.storage)
+    outbox.bind_again(late)
+    assert bound_place(late, tree) is None, "nothing is kept of a run that is over"
+    outbox.close()
+
+
+def bound_place(drive: Drive, tree: Input) -> Input | None:
+    return drive.bound.get((tree.folder, tree.key, tree.attempt))
 
 
 def test_what_was_kept_back_is_in_the_next_turn_even_if_this_one_fails(

@@ -126,8 +126,11 @@ def _once(one: Endpoint, who: Caller, key: str, act: Callable[[], Response]) -> 
     except BaseException:
         repeats.end(database, who.name, key, 0, "")
         raise
-    body = "" if one.secret else response.get_data(as_text=True)
-    repeats.end(database, who.name, key, response.status_code, body)
+    if response.mimetype == "application/json" or response.status_code == 204:
+        body = "" if one.secret else response.get_data(as_text=True)
+        repeats.end(database, who.name, key, response.status_code, body)
+    else:  # a file, which changes nothing: it is made again
+        repeats.end(database, who.name, key, 0, "")
     return response
 
 
