@@ -214,7 +214,9 @@ def write_hepdata(one: Compared, found: Sequence[Table], folder: Path) -> None:
 
     more = list(found)
     if one.x and one.y:
-        more += tables.contour_tables(one.plane())
+        several = one.together()
+        parts = several.parts if several is not None else (("", one.plane()),)
+        more += [table for name, plane in parts for table in tables.contour_tables(plane, campaign=name)]
     names = ", ".join(dict.fromkeys(o.analysis for o in one.outcomes))
     write_submission(more, folder, comment=f"Reinterpretation with the preserved analysis {names}.")
 

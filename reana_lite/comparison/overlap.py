@@ -34,15 +34,17 @@ def campaigns_of(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def overlap(outcomes: Sequence[Outcome], x: str, y: str) -> Overlap | None:
-    """What several campaigns say of one plane; None where there is one campaign only.
+    """What several campaigns say of one plane, single runs in the contour of all; None where there is one campaign at most.
 
     Raises InvalidInput for a campaign that is not over these axes, or says too little for a contour.
     """
     groups = campaigns_of(outcomes)
+    single = groups.pop("", [])
     if len(groups) < 2:
         return None
-    parts = tuple((name or "single runs", _plane(name, group, x, y)) for name, group in groups.items())
+    parts = tuple((name, _plane(name, group, x, y)) for name, group in groups.items())
     placed = [o for _, plane in parts for o in plane.outcomes]
+    placed += [o for o in single if o.number(x) is not None and o.number(y) is not None]
     picked = tuple(most_sensitive(same) for same in by_theory(placed, [x, y]).values())
     try:
         return Overlap(parts, mass_plane(placed, x, y), merged=True)
@@ -64,6 +66,7 @@ def mass_limits(
     InvalidInput, as do outcomes without a place on the axes.
     """
     groups = campaigns_of(outcomes)
+    groups.pop("", None)
     if len(groups) < 2:
         return _limits(outcomes, axis, others, at or {}, least)
     found = []
@@ -71,7 +74,7 @@ def mass_limits(
         found = _limits(outcomes, axis, others, at or {}, least)
     for name, group in groups.items():
         found += [
-            replace(limit, campaign=name or "single runs") for limit in _limits(group, axis, others, at or {}, least)
+            replace(limit, campaign=name) for limit in _limits(group, axis, others, at or {}, least)
         ]
     return found
 
@@ -86,7 +89,7 @@ def _limits(
 
 
 def _plane(name: str, group: Sequence[Outcome], x: str, y: str) -> MassPlane:
-    said = f"campaign {name}" if name else "what is of no campaign"
+    said = f"campaign {name}"
     known = [o for o in group if o.status is Status.OK] or list(group)
     missing = [axis for axis in (x, y) if any(o.number(axis) is None for o in known)]
     if missing:

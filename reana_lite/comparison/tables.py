@@ -315,8 +315,9 @@ def _why(limit: MassLimit) -> str | None:
     return limit.reach["observed"].why or None
 
 
-def contour_tables(plane: MassPlane) -> list[Table]:
-    """One table per curve that there is: the corners of its lines, with the number of the line."""
+def contour_tables(plane: MassPlane, *, campaign: str = "") -> list[Table]:
+    """One table per curve that there is: the corners of its lines, with the number of the line. `campaign`: whose they
+    are, where there are several."""
     tables = []
     for name, lines in plane.curves.items():
         columns = (
@@ -326,6 +327,7 @@ def contour_tables(plane: MassPlane) -> list[Table]:
         )
         rows = tuple((at, x, y) for at, line in enumerate(lines, 1) for x, y in line)
         if rows:
-            title = f"exclusion contour {name.replace('_', ' ')}"
-            tables.append(Table(f"contour-{name}", title, columns, rows, (f"method: {plane.method}",)))
+            title = f"exclusion contour {name.replace('_', ' ')}" + (f" of campaign {campaign}" if campaign else "")
+            label = f"contour-{campaign}-{name}" if campaign else f"contour-{name}"
+            tables.append(Table(label, title, columns, rows, (f"method: {plane.method}",)))
     return tables

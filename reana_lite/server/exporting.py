@@ -76,8 +76,8 @@ def gathered(
     items: dict[str, Gathered] = {}
     declared: list[str] = []
     axes = outcomes.axes_declared([*campaigns, *runs], installation.catalogue())
-    for campaign in campaigns:
-        for row in outcomes.rows_of_campaign(database, campaign, axes=axes):
+    for campaign, rows in outcomes.rows_of_campaigns(database, campaigns, axes=axes):
+        for row in rows:
             name = row.point.run or f"{campaign.id}/{row.point.target}/{row.point.number}"
             items[name] = Gathered(row.outcome, run=row.point.run)
         declared += campaign.request.axes

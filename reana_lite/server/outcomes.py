@@ -4,8 +4,8 @@ read. Who calls has looked whether they may be seen."""
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
@@ -81,7 +81,10 @@ def rows_of_campaign(database: Database, campaign: CampaignRecord, *, axes: Axes
     with _lock:
         found = _rows.get((id(database), campaign.id))
     if found is not None and found[0] == mark:
-        return found[1]
+        kept = found[1]
+        if kept and kept[0].outcome.axes != axes:  # with another analysis they may be called otherwise
+            return [replace(row, outcome=replace(row.outcome, axes=axes)) for row in kept]
+        return kept
     points = list(campaigns.all_points(database, campaign.id))
     _read_results(database, [p.run for p in points if p.run and p.state == "finished"])
     rows = [Row(point, replace(_of_point(database, point), campaign=campaign.name, axes=axes)) for point in points]
@@ -92,6 +95,19 @@ def rows_of_campaign(database: Database, campaign: CampaignRecord, *, axes: Axes
         while len(_rows) > CAMPAIGNS:
             _rows.popitem(last=False)
     return rows
+
+
+def rows_of_campaigns(
+    database: Database, records: Sequence[CampaignRecord], *, axes: Axes
+) -> Iterator[tuple[CampaignRecord, list[Row]]]:
+    """The points of several campaigns. Two of one name, which are two users', are told apart by the owner's."""
+    names = Counter(record.name for record in records)
+    for record in records:
+        rows = rows_of_campaign(database, record, axes=axes)
+        if names[record.name] > 1:
+            label = f"{record.name} ({record.owner})"
+            rows = [replace(row, outcome=replace(row.outcome, campaign=label)) for row in rows]
+        yield record, rows
 
 
 def _read_results(database: Database, runs: Sequence[str]) -> None:

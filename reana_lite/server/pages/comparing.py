@@ -17,7 +17,7 @@ from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
 from reana_lite.export import Compared, Gathered, Gathering
 from reana_lite.server import exporting
-from reana_lite.server.outcomes import Row, axes_declared, limits_of, outcome_of_record, plane_of, rows_of_campaign
+from reana_lite.server.outcomes import Row, axes_declared, limits_of, outcome_of_record, plane_of, rows_of_campaigns
 from reana_lite.server.outcomes import axes as axes_of
 from reana_lite.server.pages import headers, plane
 from reana_lite.server.pages.campaigns import LIMITS
@@ -90,8 +90,8 @@ def chosen() -> Chosen:
             scans.append(campaign)
     named = axes_declared([*scans, *records], site.catalogue())
     single = [outcome_of_record(site.database, record, axes=named) for record in records]
-    for campaign in scans:
-        rows += rows_of_campaign(site.database, campaign, axes=named)
+    for _, its_rows in rows_of_campaigns(site.database, scans, axes=named):
+        rows += its_rows
     outcomes = [*(row.outcome for row in rows), *single]
     axes = axes_of(outcomes, [axis for row in rows for axis in row.point.point.values])
     x, y = request.args.get("x", ""), request.args.get("y", "")

@@ -24,6 +24,7 @@ def test_two_campaigns_have_a_contour_each_or_are_told_apart(world: World) -> No
         **{**PLANE, "a__gluino__m_lsp__to": "", "a__gluino__m_lsp__step": ""},
         **FAST,
     )
+    theirs = begin(world.browser("bob"), "counting", theory="scan", name="first", **PLANE, **FAST)
     world.drive()
     page = client.get(f"/compare?of={first}&of={second}").text
     assert "A contour for each campaign" in page
@@ -39,3 +40,5 @@ def test_two_campaigns_have_a_contour_each_or_are_told_apart(world: World) -> No
     page = client.get(f"/compare?of={first}&of={row}").text
     assert "There is no contour for each campaign: campaign row has" in page
     assert "s-part-1" not in page
+    page = world.browser("root").get(f"/compare?of={first}&of={theirs}").text
+    assert re.findall(r"</svg> (first [^<]*)</li>", page) == ["first (alice)", "first (bob)"], "names are a user's own"

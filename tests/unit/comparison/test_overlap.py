@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from outcome_samples import outcome
 
 from reana_lite.comparison import Outcome, mass_limits, mass_limits_table, overlap, results_table
 from reana_lite.errors import InvalidInput
+from reana_lite.export import Compared, Gathered, Gathering, write_hepdata
+from reana_lite.plots import hepdata
 
 
 def campaign(name: str, end: float, **more: Any) -> list[Outcome]:
@@ -27,6 +30,26 @@ def ends(plane: Any) -> float:
 
 def test_one_campaign_is_no_overlap() -> None:
     assert overlap(campaign("a", 2100), "m_gluino", "m_lsp") is None
+
+
+def test_single_runs_are_points_of_the_whole_and_no_campaign() -> None:
+    single = outcome(0.9, m_gluino=2700.0, m_lsp=0.0)
+    assert overlap([*campaign("a", 2100), single], "m_gluino", "m_lsp") is None
+    found = overlap([*campaign("a", 2100), *campaign("b", 2300, analysis="b"), single], "m_gluino", "m_lsp")
+    assert found is not None
+    assert [name for name, _ in found.parts] == ["a", "b"]
+    assert single in found.whole.outcomes
+    assert {one.campaign for one in mass_limits([*campaign("a", 2100), single], "m_gluino", ["m_lsp"])} == {""}
+
+
+def test_contours_of_several_campaigns_are_tables_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(hepdata, "write_submission", lambda found, folder, **more: written.extend(found))
+    items = tuple(Gathered(one) for one in (*campaign("a", 2100), *campaign("b", 2300)))
+    write_hepdata(Compared(Gathering(items), "m_gluino", "m_lsp", {}), [], tmp_path)
+    titles = [table.title for table in written]
+    assert len(set(titles)) == len(titles)
+    assert {"exclusion contour observed of campaign a", "exclusion contour observed of campaign b"} <= set(titles)
 
 
 def test_two_campaigns_of_one_analysis_have_a_contour_each() -> None:
