@@ -73,9 +73,7 @@ def mass_limits(
     with contextlib.suppress(InvalidInput):
         found = _limits(outcomes, axis, others, at or {}, least)
     for name, group in groups.items():
-        found += [
-            replace(limit, campaign=name) for limit in _limits(group, axis, others, at or {}, least)
-        ]
+        found += [replace(limit, campaign=name) for limit in _limits(group, axis, others, at or {}, least)]
     return found
 
 

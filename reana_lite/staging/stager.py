@@ -54,7 +54,7 @@ class Stager:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._relayed = self._kept = 0
         self._has_told_begin = False
-        self._keep_after = 0.0
+        self._keep_after = self._tell_after = 0.0
 
     _roots = tuple(f"{paths.ROOT}/{kind}" for kind in ("jobs", "trees"))
 
@@ -229,10 +229,15 @@ class Stager:
 
     def _tell_begin(self) -> None:
         """Say when the step began, if its time is limited: the worker cannot tell it from the waiting for its inputs."""
-        if self.ticket["timeout_s"] and not self._has_told_begin:
-            with contextlib.suppress(Refused, OSError):
-                self._store.text(paths.BEGUN, json.dumps({"go_at": round(self.go_at, 3)}))
-                self._has_told_begin = True
+        begun = time.monotonic()
+        if not self.ticket["timeout_s"] or self._has_told_begin or begun < self._tell_after:
+            return
+        with contextlib.suppress(Refused, OSError):
+            self._store.text(paths.BEGUN, json.dumps({"go_at": round(self.go_at, 3)}))
+            self._has_told_begin = True
+        self._tell_after = time.monotonic() + max(
+            1.0, 20 * (time.monotonic() - begun)
+        )  # the end of the step is not to wait
 
     def _relay(self) -> None:
         if self.out is None:

@@ -291,15 +291,17 @@ class Holding:
     def _reaped(self) -> list[tuple[str, Drive, Future[Harvest]]]:
         """The runs whose results have been read, by threads beside the loop: others do not wait for storage."""
         over = self.hands.over
+        new: list[Future[Harvest]] = []
         for run, drive in over.items():
             known = self._harvests.get(run)
             if known is None or known[0] is not drive:
                 future = self._harvester.submit(self._harvest, drive)
                 future.add_done_callback(lambda _: self.backend.wake())
                 self._harvests[run] = drive, future
+                new.append(future)
         for run in [run for run, (drive, _) in self._harvests.items() if over.get(run) is not drive]:
             del self._harvests[run]  # after a turn that was undone the run is another Drive
-        wait([future for _, future in self._harvests.values()], AT_ONCE_S)
+        wait(new, AT_ONCE_S)
         done = [(run, drive, future) for run, (drive, future) in self._harvests.items() if future.done()]
         for run, _, _ in done:
             del self._harvests[run]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -321,7 +322,7 @@ class KubernetesBackend:
         if there is None or there.has_ended:
             return
         if limits.wants_begin(one, now):
-            one.go_asked_at = now
+            one.go_asked_at = math.inf  # until this question is answered
             self._begin_finishers().submit(self._guarded, self._ask_begin, one)
         if (due := limits.due(one, self.options, now)) is not None:
             self._intend(one, due.intent, due.why)
@@ -334,8 +335,11 @@ class KubernetesBackend:
 
     def _ask_begin(self, one: Attempt) -> None:
         """Find out when a step began; what does not answer is asked again."""
-        with contextlib.suppress(Unavailable):
-            one.go_at = self._outcomes.begun_at(one)
+        try:
+            with contextlib.suppress(Unavailable):
+                one.go_at = self._outcomes.begun_at(one)
+        finally:
+            one.go_asked_at = time.time()
 
     def _intend(self, one: Attempt, intent: str, why: str) -> None:
         if one.intent:
