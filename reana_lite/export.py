@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reana_lite.comparison import (
     MassPlane,
@@ -284,6 +284,18 @@ def _overlays(one: Compared) -> list[Overlay]:
 
 
 # -- exports -----------------------------------------------------------------------------------------------------------
+def declared_likelihoods(declared: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, path below the workspace) of the likelihoods that a run declares, a number after the name where a stage has
+    one of each of its nodes."""
+    found: list[tuple[str, str]] = []
+    for name, row in declared.items():
+        if row["kind"] == "likelihood":
+            value = row["value"]
+            several = [path for path in value if path] if isinstance(value, list) else []
+            found += [(f"{name}-{at}", str(path)) for at, path in enumerate(several, 1)] or [(name, str(value))]
+    return found
+
+
 def pyhf(one: Compared, likelihoods: Likelihoods, analysis: Described | None) -> tuple[dict[str, str], list[str]]:
     """(files by name, what must be said of them): a patch set for each likelihood that the runs declare.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reana_lite.comparison import Outcome, Status, outcome_of
 from reana_lite.errors import Conflict, InvalidInput, NotFound
-from reana_lite.export import Gathered, Gathering, varying
+from reana_lite.export import Gathered, Gathering, declared_likelihoods, varying
 from reana_lite.result import read_result, result_of
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def likelihoods_of(installation: Installation, run: str) -> Iterator[tuple[str, 
     from reana_lite.job import RUN_ROOT
 
     declared = installation.database.get_result(run, "declared") or {}
-    wanted = [(name, row["value"]) for name, row in declared.items() if row["kind"] == "likelihood"]
+    wanted = declared_likelihoods(declared)
     if not wanted:
         return
     drive = replayed(run, installation.database.read_events(run), installation.storage)

@@ -20,7 +20,7 @@ from reana_lite.comparison import Table
 from reana_lite.database import RunRecord, results
 from reana_lite.database.campaigns import CampaignRecord
 from reana_lite.errors import InvalidInput, NotFound, ReanaLiteError
-from reana_lite.export import Compared, Described, Gathered, Gathering
+from reana_lite.export import Compared, Described, Gathered, Gathering, declared_likelihoods
 from reana_lite.job import RUN_ROOT
 from reana_lite.result import Result, result_of
 from reana_lite.server import outcomes
@@ -41,7 +41,7 @@ MEDIA = (*(kind for kind, _ in TEXTS.values()), *FIGURES.values(), "text/html", 
 WHOLE = 2000
 """Runs whose whole results or likelihoods are in memory for one export."""
 
-LIKELIHOOD_BYTES = 300_000_000
+LIKELIHOOD_BYTES = 100_000_000
 """The most that the likelihoods of one export may have together (bytes)."""
 
 _drawing = Lock()
@@ -172,7 +172,8 @@ def archived(files: Mapping[str, bytes], name: str) -> Exported:
 
 
 class _Likelihoods:
-    """The files that runs declare as likelihoods, as long as they are not too large together."""
+    """The files that runs declare as likelihoods, as long as they are not too large together: as objects they take ten
+    times as much memory."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -181,7 +182,7 @@ class _Likelihoods:
     def __call__(self, run: str) -> Iterator[tuple[str, bytes]]:
         database = self._installation.database
         declared = database.get_result(run, "declared") or {}
-        wanted = [(name, str(row["value"])) for name, row in declared.items() if row["kind"] == "likelihood"]
+        wanted = declared_likelihoods(declared)
         if not wanted:
             return
         workspace = drive_of(self._installation, database.get_run(run)).workspace

@@ -20,6 +20,7 @@ from result_samples import document
 from reana_lite.comparison.exports import SignalLikelihood, pyhf_files, smodels_files, split_signal
 from reana_lite.comparison.outcome import Status, outcome_of
 from reana_lite.errors import InvalidInput
+from reana_lite.export import declared_likelihoods
 from reana_lite.result import result_of
 from reana_lite.theory.patch import read_patchset
 
@@ -184,3 +185,14 @@ def test_outcomes_of_results() -> None:
     no_signal = document()["limits"][2:]
     empty = outcome_of(result(best="SR6j-3400", verdict="undetermined", limits=no_signal))
     assert empty.status is Status.NO_SIGNAL
+
+
+def test_a_likelihood_of_every_node_of_a_stage_has_a_number() -> None:
+    declared = {
+        "one": {"kind": "likelihood", "value": "fit/bkg.json"},
+        "many": {"kind": "likelihood", "value": ["fit_0/a.json", None, "fit_1/b.json"]},
+        "table": {"kind": "table", "value": "t.csv"},
+    }
+    assert declared_likelihoods(declared) == [
+        ("one", "fit/bkg.json"), ("many-1", "fit_0/a.json"), ("many-2", "fit_1/b.json"),
+    ]  # fmt: skip
