@@ -147,6 +147,9 @@ class Working:
 
     def __exit__(self, *_: object) -> None:
         self.end.set()
+        with self.world.database.transaction() as transaction:
+            transaction.connection.exec_driver_sql("SELECT 1")
+            transaction.ring()  # a test of this process may have made it wait for longer than it does
         self.thread.join(2 * LIMIT_S)  # its backend gives steps their time to end
         if self.thread.is_alive():
             where = traceback.format_stack(sys._current_frames()[self.thread.ident or 0])

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -84,11 +85,25 @@ def test_a_campaign_in_every_form(world: World, plane: str) -> None:
 
 
 @FILES_LEFT_OPEN
-def test_archives(world: World, plane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(find_spec("hepdata_lib") is None, reason="the extra hepdata is not installed")
+def test_hepdata(world: World, plane: str) -> None:
     alice = world.client("alice")
     hepdata = members(alice.get(f"/api/v1/campaigns/{plane}/export?format=hepdata").data)
     assert b"preserved analysis" in hepdata["submission.yaml"]
     assert len(hepdata) > 3  # results, mass limits, contours
+    run = alice.get(f"/api/v1/campaigns/{plane}/points").json["items"][0]["run"]
+    assert "submission.yaml" in members(alice.get(f"/api/v1/runs/{run}/export?format=hepdata").data)
+
+
+@pytest.mark.skipif(find_spec("hepdata_lib") is not None, reason="the extra hepdata is installed")
+def test_without_hepdata_it_is_told_how_to_have_it(world: World, plane: str) -> None:
+    answer = world.client("alice").get(f"/api/v1/campaigns/{plane}/export?format=hepdata")
+    assert answer.status_code in (400, 403, 503)
+    assert "hepdata" in answer.json["error"]["message"]
+
+
+def test_archives(world: World, plane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = world.client("alice")
     toys = alice.get(f"/api/v1/campaigns/{plane}/export?format=smodels&topology=T1")
     assert toys.status_code == 400
     assert "within validity" in toys.json["error"]["message"]
@@ -117,7 +132,6 @@ def test_archives(world: World, plane: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert "all/BkgOnly.json" in patches
 
 
-@FILES_LEFT_OPEN
 def test_one_run(world: World, plane: str, monkeypatch: pytest.MonkeyPatch) -> None:
     be_valid(monkeypatch)
     alice = world.client("alice")
@@ -130,7 +144,6 @@ def test_one_run(world: World, plane: str, monkeypatch: pytest.MonkeyPatch) -> N
         plot: alice.get(f"/api/v1/runs/{run}/export?format=svg&plot={plot}").data for plot in ("yields", "limits")
     }
     assert figures["yields"] != figures["limits"]
-    assert "submission.yaml" in members(alice.get(f"/api/v1/runs/{run}/export?format=hepdata").data)
     maps = alice.get(f"/api/v1/runs/{run}/export?format=smodels&topology=T1&x=m_gluino&y=m_lsp")
     assert maps.status_code == 200
     assert alice.get(f"/api/v1/runs/{run}/export?format=html").status_code == 400

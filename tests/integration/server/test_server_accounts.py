@@ -57,7 +57,7 @@ def test_who_only_looks_looks_after_their_own_tokens_when_signed_in(world: World
     browser = world.browser("eve")
     cookie = browser.get_cookie(auth.COOKIE)
     form = {auth.CSRF_FIELD: auth._csrf(cookie.value)}
-    assert browser.post("/profile/tokens", data={"name": "t", "days": "30", **form}).status_code < 400
+    assert browser.post("/profile/tokens", data={"name": "t", "days": "30", "once": "a", **form}).status_code < 400
     (made,) = [record for record in tokens.listed(world.database, "eve") if record.name == "t"]
     assert made.role is Role.READ_ONLY
     assert browser.post(f"/profile/tokens/{made.id}/revoke", data=form).status_code < 400
