@@ -167,10 +167,15 @@ def test_outputs_that_are_forgotten_while_they_are_looked_at_are_computed_again(
     assert again[0] in {(node.key, node.attempt) for node in house.database.nodes_of(second)}
 
 
+def apart() -> dict[str, str]:
+    """Three workflows whose jobs have nothing in common, by name."""
+    return {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
+
+
 def three_under_way(house: House, backend: MemoryBackend) -> tuple[Worker, list[str]]:
     """Three runs, each with its first job under way."""
     worker = house.worker(backend)
-    texts = {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
+    texts = apart()
     runs = [house.begin(name, text, ns=[]) for name, text in texts.items()]
     house.turn(worker, until=lambda: len(backend.tasks) == 3)
     return worker, runs
@@ -208,7 +213,7 @@ def test_a_turn_stands_still_for_a_storage_only_so_long(
 def test_runs_that_reuse_much_are_held_up_only_so_long(
     house: House, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = {name: DOCUMENT.replace("echo", f"echo {name}").replace("cat ", f": {name}; cat ") for name in "abc"}
+    texts = apart()
     first = [house.begin(f"first-{name}", text, ns=[]) for name, text in texts.items()]
     end(house, house.worker(MemoryBackend(house.storage, script=files)), *first)
     for module in (turn, beginnings):
