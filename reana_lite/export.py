@@ -82,6 +82,18 @@ class Gathering:
         return Gathering(items, tuple(axis for axis in self.axes if axis not in places))
 
 
+def places_of(texts: Iterable[str]) -> dict[str, float]:
+    """AXIS=VALUE as typed; InvalidInput for anything else."""
+    places = {}
+    for text in texts:
+        axis, _, value = text.partition("=")
+        try:
+            places[axis] = float(value)
+        except ValueError:
+            raise InvalidInput(f"at {text}: right is AXIS=VALUE, such as m_lsp=0", field="at", value=text) from None
+    return places
+
+
 def varying(outcomes: Sequence[Outcome], declared: Iterable[str] = ()) -> tuple[str, ...]:
     """The axes of the scans, those that vary; without scans, what varies."""
     named = [axis for axis in dict.fromkeys(declared) if len({o.number(axis) for o in outcomes} - {None}) > 1]

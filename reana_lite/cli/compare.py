@@ -108,7 +108,7 @@ def compare_by(source: Source, names: Sequence[str], form: str, output: Path | N
         raise InvalidInput("HEPData's form is a folder: name it with --output", field="output")
     gathering = source.gather(names, whole=bool(options["export"]))
     one = export.compared(
-        gathering, x=options["x"], y=options["y"], at=_places(options["places"]),
+        gathering, x=options["x"], y=options["y"], at=export.places_of(options["places"]),
         published=[_published(text) for text in options["published"]],
     )  # fmt: skip
     if options["export"]:
@@ -127,17 +127,6 @@ def compare_by(source: Source, names: Sequence[str], form: str, output: Path | N
 
 def _wants_table(options: dict[str, Any]) -> bool:
     return bool(options["rank"] or options["against"] or options["mass_limits"] or options["published"])
-
-
-def _places(texts: Sequence[str]) -> dict[str, float]:
-    places = {}
-    for text in texts:
-        axis, _, value = text.partition("=")
-        try:
-            places[axis] = float(value)
-        except ValueError:
-            raise InvalidInput(f"--at {text}: right is AXIS=VALUE, such as m_lsp=0", field="at", value=text) from None
-    return places
 
 
 def _published(text: str) -> tuple[str, Published]:

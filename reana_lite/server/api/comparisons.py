@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from reana_lite import export
 from reana_lite.comparison import Published, read_published, tables
 from reana_lite.errors import InvalidInput, NotFound
-from reana_lite.export import Gathering
+from reana_lite.export import Gathering, places_of
 from reana_lite.server import auth, exporting
 from reana_lite.server.api.endpoint import Call, endpoint, finite
 from reana_lite.server.api.schemas import COMPONENTS, named
@@ -64,7 +64,7 @@ def export_campaign(call: Call, campaign: str) -> Response:
     Tables (csv, json, text, latex), the plane or row as a figure (pdf, png, svg) or an interactive page (html), a HEPData
     submission, a pyhf patch set, SModelS efficiency maps (hepdata, pyhf, smodels: zip archives).
     """
-    query = {**call.query, "at": _places(call.query.get("at", ()))}
+    query = {**call.query, "at": places_of(call.query.get("at", ()))}
     form = str(query["format"])
     found = _compared(call.who, form, query, campaigns=[campaign])
     return _sent(exporting.exported(here(), *found, form))
@@ -116,18 +116,6 @@ def _gathered(who: Caller, campaigns: Any, runs: Any, *, whole: bool = False) ->
 
 def _published(label: str, text: str) -> Published:
     return read_published(text.encode(), label)
-
-
-def _places(texts: Any) -> dict[str, float]:
-    """AXIS=VALUE as typed."""
-    places = {}
-    for text in texts:
-        axis, _, value = text.partition("=")
-        try:
-            places[axis] = float(value)
-        except ValueError:
-            raise InvalidInput(f"at={text}: right is AXIS=VALUE, such as m_lsp=0", field="at", value=text) from None
-    return places
 
 
 def _sent(found: Exported, *, prefix: str = "") -> Response:
